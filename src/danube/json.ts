@@ -1,0 +1,35 @@
+/**
+ * JSON as the brokers write it: ids are u64 and mostly beyond 2^53, where JSON.parse would round them (contract 2.1).
+ * Integers that a JavaScript number cannot hold exactly are read as bigint, and bigints are written as bare numbers.
+ */
+
+export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: Json;
+}
+
+// ES2026 (proposal-json-parse-with-source), in Node since 22; not yet in TypeScript's library.
+interface LosslessJson {
+  parse(text: string, reviver: (key: string, value: unknown, context: { source?: string }) => unknown): unknown;
+  rawJSON(text: string): unknown;
+  stringify(value: unknown, replacer: (key: string, value: unknown) => unknown): string;
+}
+const lossless = JSON as unknown as LosslessJson;
+
+const INTEGER = /^-?\d+$/;
+
+/** @throws SyntaxError when the text is not JSON. */
+export function parseJson(text: string): Json {
+  return lossless.parse(text, (_key, value, { source }) =>
+    typeof value === 'number' && !Number.isSafeInteger(value) && source !== undefined && INTEGER.test(source)
+      ? BigInt(source)
+      : value,
+  ) as Json;
+}
+
+/** Compact JSON text, as the brokers' serde_json writes it; object keys keep the order given. */
+export function formatJson(value: Json): string {
+  return lossless.stringify(value, (_key, member) =>
+    typeof member === 'bigint' ? lossless.rawJSON(member.toString()) : member,
+  );
+}

@@ -1,0 +1,102 @@
+/**
+ * The one way to an etcd: read at a revision, commit by comparison, watch from a revision (design §4).
+ * The adapter (`etcd3.ts`) is the only file that names the client library.
+ */
+
+/** One key as stored. Revisions are checked to be exact JavaScript integers by the adapter. */
+export interface Entry {
+  readonly key: string;
+  readonly value: Buffer;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  /** Lease id as a decimal string; absent when the key has no lease. */
+  readonly lease?: string;
+}
+
+export interface ReadResult {
+  /** Revision at which every entry was read. */
+  readonly revision: number;
+  readonly entries: readonly Entry[];
+}
+
+/** A condition of a transaction; revision 0 means "the key does not exist". */
+export type Compare =
+  | { readonly key: string; readonly value: string }
+  | { readonly key: string; readonly modRevision: number }
+  | { readonly key: string; readonly createRevision: number }
+  /** The key exists, whatever it holds. */
+  | { readonly key: string; readonly exists: true };
+
+export type Operation =
+  | { readonly put: string; readonly value: string; readonly lease?: string }
+  | { readonly delete: string };
+
+/**
+ * What became of a transaction. `unknown` is a value, not an exception: the request may have been applied, or may still
+ * be applied later; the caller reads back (design §1.3).
+ */
+export type CommitResult =
+  | { readonly outcome: 'applied'; readonly revision: number }
+  /** A comparison failed; `found` holds the compared keys that exist, read in the same transaction. */
+  | { readonly outcome: 'refused'; readonly revision: number; readonly found: readonly Entry[] }
+  | { readonly outcome: 'unknown'; readonly error: EtcdError };
+
+export interface WatchedEvent {
+  readonly type: 'put' | 'delete';
+  /** For a delete: key and modRevision only, the value is empty. */
+  readonly entry: Entry;
+}
+
+export type WatchMessage =
+  /** All events of one or more revisions, in order; a revision is never split over two messages. */
+  | { readonly kind: 'events'; readonly events: readonly WatchedEvent[] }
+  /** The stream broke and is being resumed; nothing is lost, but it may be late. */
+  | { readonly kind: 'interrupted'; readonly error: EtcdError }
+  | { readonly kind: 'resumed' }
+  /** Last message of a stream: history before `compactRevision` is gone, read everything again. */
+  | { readonly kind: 'compacted'; readonly compactRevision: number };
+
+export interface EtcdPort {
+  /**
+   * Every key that starts with `prefix` ('' is all keys), paged at one revision.
+   * @throws EtcdError
+   */
+  read(prefix: string): Promise<ReadResult>;
+  /** One key, linearizable. @throws EtcdError */
+  get(key: string): Promise<Entry | undefined>;
+  /** One transaction: all of `operations` if all of `compares` hold. Never throws for the server's or the network's sake. */
+  commit(compares: readonly Compare[], operations: readonly Operation[]): Promise<CommitResult>;
+  /**
+   * Everything that happens to keys under `prefix` from revision `from` on. Resumes by itself from the last delivered
+   * revision; ends only by `signal` or with `compacted`.
+   */
+  watch(prefix: string, from: number, signal: AbortSignal): AsyncIterable<WatchMessage>;
+  /** A new lease; its id as a decimal string. @throws EtcdError */
+  grantLease(ttlSeconds: number): Promise<string>;
+  /** Renews once; seconds to live granted, 0 when the lease is gone. @throws EtcdError */
+  keepAliveLease(lease: string): Promise<number>;
+  /** @throws EtcdError */
+  revokeLease(lease: string): Promise<void>;
+  close(): void;
+}
+
+/** An etcd that did not answer, or answered with an error. The message says which endpoint and what to check. */
+export class EtcdError extends Error {
+  override readonly name = 'EtcdError';
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+}
+
+/** The first key after all keys that start with `prefix`; one NUL byte means "to the end". */
+export function rangeEnd(prefix: string): Buffer {
+  const end = Buffer.from(prefix, 'utf8');
+  for (let at = end.length - 1; at >= 0; at--) {
+    const byte = end[at] ?? 0xff;
+    if (byte < 0xff) {
+      end[at] = byte + 1;
+      return end.subarray(0, at + 1);
+    }
+  }
+  return Buffer.from([0]);
+}
