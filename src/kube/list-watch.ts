@@ -1,0 +1,176 @@
+/**
+ * A cache of one kind of object: list, watch from there, and start again with back-off after any failure
+ * (the client library's informer stops for good on most errors). Level-triggered: handlers are told which object
+ * changed and nothing more, and a periodic relist repairs whatever an event missed (design §1.2).
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type KubeClient, KubeError, type KubeObject, type Resource, type Selection } from './client.ts';
+
+export interface ListWatchOptions<T extends KubeObject> extends Selection {
+  readonly client: KubeClient;
+  readonly resource: Resource;
+  /** The object with this key (`namespace/name`, or `name`) appeared, changed or went; read it by `get`. Must not throw. */
+  readonly onChange?: (key: string, object: T | undefined) => void;
+  /** A list or watch failed and will be tried again in `retryInMs`. */
+  readonly onError?: (error: KubeError, retryInMs: number) => void;
+  /** A list is repeated after about this long. Default 600,000. */
+  readonly relistMs?: number;
+  readonly random?: () => number;
+}
+
+export interface ListWatch<T extends KubeObject> {
+  start(): void;
+  stop(): Promise<void>;
+  /** Resolves after the first complete list. */
+  readonly synced: Promise<void>;
+  hasSynced(): boolean;
+  get(key: string): T | undefined;
+  list(): readonly T[];
+}
+
+const PAGE_SIZE = 500;
+const BACKOFF_FIRST_MS = 200;
+const BACKOFF_MAX_MS = 30_000;
+/** The server ends a watch after this long at the latest, and sends a bookmark about every minute. */
+const WATCH_SECONDS = 240;
+const IDLE_MS = 90_000;
+
+export function objectKey(object: KubeObject): string {
+  const { namespace, name } = object.metadata;
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+export function createListWatch<T extends KubeObject>(options: ListWatchOptions<T>): ListWatch<T> {
+  const { client, resource, onChange, onError, relistMs = 600_000, random = Math.random } = options;
+  const selection: Selection = {
+    namespace: options.namespace,
+    labelSelector: options.labelSelector,
+    fieldSelector: options.fieldSelector,
+  };
+  const objects = new Map<string, T>();
+  const stopped = new AbortController();
+  const firstList = Promise.withResolvers<void>();
+  let hasSynced = false;
+  let running: Promise<void> | undefined;
+
+  function put(object: T): void {
+    const key = objectKey(object);
+    const old = objects.get(key);
+    if (old?.metadata.resourceVersion === object.metadata.resourceVersion) return;
+    objects.set(key, deepFreeze(object));
+    // Deleted and made again under the same name is two objects, not one that changed.
+    if (old !== undefined && old.metadata.uid !== object.metadata.uid) onChange?.(key, undefined);
+    onChange?.(key, object);
+  }
+
+  function remove(key: string): void {
+    if (objects.delete(key)) onChange?.(key, undefined);
+  }
+
+  async function listAll(): Promise<string> {
+    const seen = new Set<string>();
+    let next: string | undefined;
+    let resourceVersion: string;
+    do {
+      const page = await client.list<T>(resource, {
+        ...selection,
+        limit: PAGE_SIZE,
+        ...(next !== undefined && { continue: next }),
+      });
+      for (const object of page.items) {
+        seen.add(objectKey(object));
+        put(object);
+      }
+      next = page.metadata.continue || undefined;
+      resourceVersion = page.metadata.resourceVersion;
+    } while (next !== undefined);
+    for (const key of [...objects.keys()]) if (!seen.has(key)) remove(key);
+    return resourceVersion;
+  }
+
+  /**
+   * Where the next watch starts, undefined for "list again". Moved on with every event: after a broken connection an
+   * older start would show objects in a state that they have already left.
+   */
+  let from: string | undefined;
+
+  /** Watches until the server ends it, or until a relist is needed. */
+  async function watchOnce(resourceVersion: string): Promise<void> {
+    const timeoutSeconds = Math.round(WATCH_SECONDS * (1 + random() / 4));
+    const watchOptions = { signal: stopped.signal, idleMs: IDLE_MS };
+    const events = client.watch<T>(resource, { ...selection, resourceVersion, timeoutSeconds }, watchOptions);
+    for await (const event of events) {
+      if (stopped.signal.aborted) return;
+      if (event.type === 'ERROR') {
+        const status = event.object as unknown as { code?: number; message?: string; reason?: string };
+        throw new KubeError(`watch of ${resource.plural}: ${status.message ?? 'error event'}`, {
+          status: status.code ?? 0,
+          reason: status.reason ?? 'Unknown',
+        });
+      }
+      from = event.object.metadata.resourceVersion ?? from;
+      if (event.type === 'DELETED') remove(objectKey(event.object));
+      else if (event.type !== 'BOOKMARK') put(event.object);
+    }
+  }
+
+  async function run(): Promise<void> {
+    let listedAt = 0;
+    let backoffMs = 0;
+    while (!stopped.signal.aborted) {
+      try {
+        const listIsOld = performance.now() - listedAt > relistMs * (1 + random() / 4);
+        if (from === undefined || listIsOld) {
+          from = await listAll();
+          listedAt = performance.now();
+          hasSynced = true;
+          firstList.resolve();
+        }
+        const startedAt = performance.now();
+        await watchOnce(from);
+        // A server that ends every watch at once, or a storm of 410s, must not make us a storm of requests.
+        backoffMs = performance.now() - startedAt > 5_000 ? 0 : nextBackoff(backoffMs);
+      } catch (error) {
+        const failure =
+          error instanceof KubeError
+            ? error
+            : new KubeError(String(error), { status: 0, reason: 'Unknown', cause: error });
+        if (failure.status === 410) from = undefined;
+        backoffMs = Math.max(nextBackoff(backoffMs), (failure.retryAfterSeconds ?? 0) * 1000);
+        onError?.(failure, backoffMs);
+      }
+      if (backoffMs > 0)
+        await delay(backoffMs * (0.5 + random() / 2), undefined, { signal: stopped.signal }).catch(ignoreAbort);
+    }
+  }
+
+  return {
+    start() {
+      running ??= run();
+    },
+    async stop() {
+      stopped.abort();
+      await running;
+    },
+    synced: firstList.promise,
+    hasSynced: () => hasSynced,
+    get: (key) => objects.get(key),
+    list: () => [...objects.values()],
+  };
+}
+
+function nextBackoff(backoffMs: number): number {
+  return Math.min(Math.max(backoffMs * 2, BACKOFF_FIRST_MS), BACKOFF_MAX_MS);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const member of Object.values(value)) deepFreeze(member);
+  }
+  return value;
+}
+
+function ignoreAbort(error: unknown): void {
+  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
+}
