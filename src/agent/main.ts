@@ -1,0 +1,74 @@
+import type { Server } from 'node:http';
+import { formatSocketAddress } from './address.ts';
+import { isProblem } from './problem.ts';
+import type { AgentReport } from './report.ts';
+import { createSampler } from './sampler.ts';
+import { startSamplingLoop } from './sampling-loop.ts';
+import { createReportServer } from './server.ts';
+import { parseSettings, type Settings, usageText } from './settings.ts';
+
+/** The agent: a sidecar in every broker Pod that reports what the broker uses (design §2). */
+function main(): void {
+  const settings = parseSettings(process.argv.slice(2), process.env);
+  if (isProblem(settings)) {
+    process.stderr.write(`${settings.problem}\n${usageText}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  run(settings);
+}
+
+function run(settings: Settings): void {
+  const clock = { wallMilliseconds: Date.now, monotonicMilliseconds: () => performance.now() };
+  const sample = createSampler({ ...settings, clock });
+  const loop = startSamplingLoop({
+    sample,
+    intervalSeconds: settings.intervalSeconds,
+    clock,
+    onReport: createChangeLog(),
+  });
+  const server = createReportServer(loop);
+
+  const stop = (): void => {
+    loop.stop();
+    server.close();
+    server.closeAllConnections();
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  server.on('error', (error) => {
+    log('error', `cannot serve on --listen ${formatSocketAddress(settings.listen)}: ${error.message}`);
+    process.exitCode = 1;
+    stop();
+  });
+  server.listen(settings.listen.port, settings.listen.ip, () => {
+    log('info', 'listening', {
+      address: addressOf(server),
+      brokerAddress: formatSocketAddress(settings.brokerAddress),
+    });
+  });
+}
+
+/** Logs which broker is reported on and how, whenever that changes. */
+function createChangeLog(): (report: AgentReport) => void {
+  let logged = '';
+  return ({ broker, source, reason }) => {
+    const fact = JSON.stringify({ broker, source, reason });
+    if (fact === logged) return;
+    logged = fact;
+    log(source === null ? 'warn' : 'info', 'broker', { broker, source, reason });
+  };
+}
+
+function addressOf(server: Server): string | null {
+  const address = server.address();
+  return address !== null && typeof address === 'object'
+    ? formatSocketAddress({ ip: address.address, port: address.port })
+    : null;
+}
+
+function log(level: 'info' | 'warn' | 'error', msg: string, fields: object = {}): void {
+  process.stdout.write(`${JSON.stringify({ level, time: Date.now(), msg, ...fields })}\n`);
+}
+
+main();
