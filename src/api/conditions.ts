@@ -1,0 +1,251 @@
+import type { Condition } from './fields.ts';
+
+export type { Condition };
+
+/** A reason: the status that it goes with, what it means, and what the user does about it. */
+interface Reason {
+  readonly status: Condition['status'];
+  readonly means: string;
+  readonly action: string;
+}
+
+interface ConditionType {
+  readonly means: string;
+  /** Reconciling and Stalled are absent unless they are True (kstatus); all others are always there. */
+  readonly absentUnlessTrue?: true;
+  readonly reasons: Readonly<Record<string, Reason>>;
+}
+
+/** The conditions of a kind by type. The API reference is made from it. */
+export type ConditionCatalogue = Readonly<Record<string, ConditionType>>;
+
+const nothing = 'Nothing.';
+const wait = 'Wait; it passes by itself.';
+
+const stalledReasons = {
+  InvalidSpec: {
+    means: 'The spec says something that the API server could not check and the operator cannot do.',
+    action: 'Change the fields that the message names.',
+  },
+  PolicyConflict: {
+    means: 'The etcd belongs to another policy or to another installation of the operator, which the message names.',
+    action: 'Delete this policy or the other one; two cannot share a broker cluster.',
+  },
+  ForeignOperator: {
+    means:
+      "The brokers' leader key holds an id that is neither a broker's nor the operator's: some other program leads the brokers.",
+    action: 'Stop the other program, or set mode to Observe.',
+  },
+} as const;
+
+/** What a RebalancePolicy can report. */
+export const policyConditions = {
+  Ready: {
+    means: 'The operator can do for this policy what its mode says.',
+    reasons: {
+      Reconciled: { status: 'True', means: 'Everything that the mode asks for is being done.', action: nothing },
+      Starting: { status: 'False', means: 'The operator has not read the metadata of the brokers yet.', action: wait },
+      EtcdUnreachable: {
+        status: 'False',
+        means: 'No etcd endpoint answers, or etcd has no leader. Brokers keep the topics that they have.',
+        action: 'Check the endpoints of the spec, the etcd Pods, and the network policies between operator and etcd.',
+      },
+      NoBrokers: {
+        status: 'False',
+        means: 'No Pod matches the selector and no broker is registered in etcd.',
+        action:
+          'Compare brokerSelector with the labels of the broker Pods, and look into the log of a broker for errors with etcd.',
+      },
+      InvalidSpec: { status: 'False', ...stalledReasons.InvalidSpec },
+      PolicyConflict: { status: 'False', ...stalledReasons.PolicyConflict },
+      ForeignOperator: { status: 'False', ...stalledReasons.ForeignOperator },
+    },
+  },
+  Reconciling: {
+    means: 'The operator is on its way to the newest spec.',
+    absentUnlessTrue: true,
+    reasons: {
+      Starting: {
+        status: 'True',
+        means: 'The operator reads the metadata of the brokers for the first time.',
+        action: wait,
+      },
+      QuietPeriod: {
+        status: 'True',
+        means:
+          'The leader key was taken over from a broker, which may not have noticed yet: the operator only looks on for 12 seconds.',
+        action: wait,
+      },
+      EtcdUnreachable: {
+        status: 'True',
+        means: 'The operator tries again and again to reach etcd.',
+        action: 'See Ready.',
+      },
+    },
+  },
+  Stalled: {
+    means: 'The operator cannot go on before somebody changes something.',
+    absentUnlessTrue: true,
+    reasons: {
+      InvalidSpec: { status: 'True', ...stalledReasons.InvalidSpec },
+      PolicyConflict: { status: 'True', ...stalledReasons.PolicyConflict },
+      ForeignOperator: { status: 'True', ...stalledReasons.ForeignOperator },
+    },
+  },
+  TopicsServed: {
+    means: 'Every topic has a live owner. This is the condition to page on.',
+    reasons: {
+      AllServed: { status: 'True', means: 'Every topic is assigned to a registered broker.', action: nothing },
+      Unserved: {
+        status: 'False',
+        means: 'Some topics have no owner, or one that is gone. The message says how many and why.',
+        action:
+          'In mode Approve wait for the failover, and look at the BrokerLoads if it lasts longer than a minute. In mode Observe the brokers must do it.',
+      },
+      EtcdUnreachable: {
+        status: 'Unknown',
+        means: 'The assignments cannot be read.',
+        action: 'See Ready.',
+      },
+    },
+  },
+  MetricsUsable: {
+    means: 'Every live broker is ranked by fresh figures. Without them new topics are still assigned.',
+    reasons: {
+      Fresh: { status: 'True', means: 'Every live broker has reported recently.', action: nothing },
+      Stale: {
+        status: 'False',
+        means: 'Some brokers are ranked by old figures. The message names them.',
+        action: 'Look at MetricsUsable of their BrokerLoads.',
+      },
+      NoAgent: {
+        status: 'False',
+        means: 'Some broker Pods have no agent that answers. The message names them.',
+        action: 'Add the agent to the Pods, and allow the operator to reach it in network policies.',
+      },
+      NoBrokers: { status: 'Unknown', means: 'There is no live broker to measure.', action: 'See Ready.' },
+    },
+  },
+  Leading: {
+    means: 'The operator leads the brokers: it holds their leader key, and only it assigns topics.',
+    reasons: {
+      Held: { status: 'True', means: 'The operator holds the leader key.', action: nothing },
+      HeldByBroker: {
+        status: 'False',
+        means: 'A broker holds the leader key; the operator takes it over next.',
+        action: wait,
+      },
+      Fenced: {
+        status: 'False',
+        means: 'Another replica of the operator has taken over; the writes of this one are refused.',
+        action: wait,
+      },
+      NotWanted: { status: 'False', means: 'In mode Observe the brokers lead themselves.', action: nothing },
+      Connecting: {
+        status: 'Unknown',
+        means: 'The leader key was not read yet, or etcd does not answer.',
+        action: 'See Ready.',
+      },
+    },
+  },
+} as const satisfies ConditionCatalogue;
+
+/** What a BrokerLoad can report. */
+export const brokerConditions = {
+  Ready: {
+    means: 'The broker can be given topics.',
+    reasons: {
+      Serving: { status: 'True', means: 'The broker is registered and accepts assignments.', action: nothing },
+      NotRegistered: {
+        status: 'False',
+        means: 'The Pod exists, and no broker has registered from its address.',
+        action: 'Look into the log of the broker; it registers once it reaches etcd.',
+      },
+      NotAccepting: {
+        status: 'False',
+        means: 'The broker is registered and takes no assignments: it is still starting, or it is draining.',
+        action: 'Wait if it starts; activate the broker again if the drain was not intended.',
+      },
+      Lost: {
+        status: 'False',
+        means: 'The broker was registered and is gone.',
+        action: 'Look at its Pod. Its topics go to its next process or to other brokers.',
+      },
+    },
+  },
+  MetricsUsable: {
+    means: 'The figures of the broker are fresh and its own.',
+    reasons: {
+      Fresh: { status: 'True', means: 'The agent has reported recently.', action: nothing },
+      Stale: {
+        status: 'False',
+        means: 'The agent has answered before and no longer does; usage shows its last report.',
+        action: 'Look at the agent container of the Pod.',
+      },
+      NoAgent: {
+        status: 'False',
+        means: 'No agent of this Pod has ever answered.',
+        action: 'Add the agent to the Pod, and allow the operator to reach it in network policies.',
+      },
+      WrongCgroup: {
+        status: 'False',
+        means: 'The agent cannot prove that the cgroup it reads is that of the broker, so its figures are not used.',
+        action: 'Give the agent the view of the broker processes that the installation guide describes.',
+      },
+    },
+  },
+} as const satisfies ConditionCatalogue;
+
+/** What a controller says about one condition; the catalogue decides which statuses and reasons go together. */
+export interface ConditionUpdate {
+  readonly type: string;
+  readonly status: Condition['status'];
+  readonly reason: string;
+  readonly message: string;
+  readonly observedGeneration: number;
+}
+
+/** A `ConditionUpdate` that the catalogue `C` knows: a wrong reason, or one with the wrong status, does not compile. */
+export type UpdateOf<C extends ConditionCatalogue> = {
+  [T in keyof C & string]: {
+    [R in keyof C[T]['reasons'] & string]: ConditionUpdate & {
+      readonly type: T;
+      readonly reason: R;
+      readonly status: C[T]['reasons'][R]['status'];
+    };
+  }[keyof C[T]['reasons'] & string];
+}[keyof C & string];
+
+export type PolicyConditionUpdate = UpdateOf<typeof policyConditions>;
+export type BrokerConditionUpdate = UpdateOf<typeof brokerConditions>;
+
+const longestMessage = 32_768;
+
+/**
+ * A new list in which the condition of that type says what `update` says; all others, and the order, stay.
+ *
+ * `lastTransitionTime` becomes `now` (to the second, as in Kubernetes) only if the status changes. A message beyond what the
+ * schema takes is cut, so that a long list of topics never makes the whole status unwritable.
+ */
+export function setCondition(list: readonly Condition[], update: ConditionUpdate, now: Date): Condition[] {
+  const before = list.find((condition) => condition.type === update.type);
+  const after: Condition = {
+    type: update.type,
+    status: update.status,
+    observedGeneration: update.observedGeneration,
+    lastTransitionTime: before?.status === update.status ? before.lastTransitionTime : toSeconds(now),
+    reason: update.reason,
+    message:
+      update.message.length <= longestMessage ? update.message : `${update.message.slice(0, longestMessage - 1)}…`,
+  };
+  return before === undefined ? [...list, after] : list.map((condition) => (condition === before ? after : condition));
+}
+
+/** A new list without the condition of that type; for those that are absent unless True. */
+export function removeCondition(list: readonly Condition[], type: string): Condition[] {
+  return list.filter((condition) => condition.type !== type);
+}
+
+function toSeconds(moment: Date): string {
+  return `${moment.toISOString().slice(0, 19)}Z`;
+}
