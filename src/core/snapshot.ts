@@ -1,0 +1,140 @@
+/**
+ * What every decision is made from: one immutable picture of a brokers' cluster (design §1.1). `danube` folds the
+ * metadata from etcd's keys, the operator adds Pods and agents. Broker ids are u64 in decimal; a topic is its full name.
+ */
+
+export interface BrokerRegistration {
+  readonly brokerUrl: string;
+  /** Order of registrations is the order of these. */
+  readonly createRevision: number;
+}
+
+export interface TopicLoad {
+  readonly topic: string;
+  readonly messagesPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly producers: number;
+  readonly consumers: number;
+  readonly subscriptions: number;
+  readonly backlogMessages: number;
+}
+
+/** A broker's LoadReport. Its CPU, memory and network figures are useless on Kubernetes (contract M11). */
+export interface BrokerReport {
+  /** Unix seconds of the broker's clock. */
+  readonly timestamp: number;
+  readonly topics: readonly TopicLoad[];
+  readonly modRevision: number;
+}
+
+export interface UnassignedMarker {
+  readonly kind: 'new' | 'unload' | 'rebalance' | 'drain_redirect' | 'unknown';
+  readonly fromBroker?: string;
+  readonly toBroker?: string;
+  readonly modRevision: number;
+}
+
+export interface SealedTopic {
+  readonly root: string;
+  readonly broker: string;
+  readonly lastCommittedOffset: bigint;
+  readonly sealed: boolean;
+  readonly modRevision: number;
+}
+
+export type Delivery = 'Reliable' | 'NonReliable';
+
+/** The brokers' etcd at one revision. */
+export interface ClusterMetadata {
+  readonly revision: number;
+  readonly registrations: ReadonlyMap<string, BrokerRegistration>;
+  /** Mode by broker; a broker without the key is active (contract 4.3). */
+  readonly states: ReadonlyMap<string, { readonly mode: string; readonly modRevision: number }>;
+  readonly reports: ReadonlyMap<string, BrokerReport>;
+  /** Topic → broker → modRevision of the assignment key. More than one broker is a fault that we report. */
+  readonly owners: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  readonly topicsOf: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Topics that exist, or have a marker, and have no owner. */
+  readonly unowned: ReadonlySet<string>;
+  readonly markers: ReadonlyMap<string, UnassignedMarker>;
+  /** Topics that exist (`/namespaces/N/topics/N/T`). */
+  readonly topics: ReadonlySet<string>;
+  readonly deliveries: ReadonlyMap<string, Delivery>;
+  readonly sealed: ReadonlyMap<string, SealedTopic>;
+  /** Storage roots under which uploaded objects were found. */
+  readonly storageRoots: ReadonlySet<string>;
+  readonly leader: { readonly id: string; readonly modRevision: number } | undefined;
+  /** Our own keys (design §4), raw: key → value and modRevision. */
+  readonly own: ReadonlyMap<string, { readonly value: string; readonly modRevision: number }>;
+  /** Keys whose value is not what it should be, with the reason. */
+  readonly problems: ReadonlyMap<string, string>;
+}
+
+/** The container of a Pod that runs the broker, as its kubelet reports it. Times are epoch milliseconds. */
+export interface BrokerContainer {
+  readonly id: string;
+  readonly restartCount: number;
+  /** Start of the running process; undefined while none runs. Whole seconds, as the API gives them. */
+  readonly runningSince: number | undefined;
+  /** End of the latest process that ended; undefined when none has. */
+  readonly lastFinishedAt: number | undefined;
+}
+
+export interface BrokerPod {
+  readonly name: string;
+  readonly uid: string;
+  readonly ip: string | undefined;
+  readonly deleting: boolean;
+  readonly ready: boolean;
+  /** Its disk outlives the Pod (a persistent volume claim). */
+  readonly persistentVolume: boolean;
+  readonly container: BrokerContainer | undefined;
+}
+
+/** What an agent says of a broker's process; null is unknown. */
+export interface AgentUsage {
+  readonly observedAt: number;
+  readonly cpuCores: number | null;
+  readonly memoryBytes: number | null;
+  readonly cpuLimitCores: number | null;
+  readonly memoryLimitBytes: number | null;
+  readonly source: 'cgroup-v1' | 'cgroup-v2' | 'proc' | null;
+  readonly reason: string | null;
+}
+
+/** A broker id that was seen before, so that a death can be judged after its registration is gone. */
+export interface RememberedBroker {
+  readonly brokerUrl: string;
+  readonly podName: string | undefined;
+  readonly podUID: string | undefined;
+  /** That Pod's disk outlives the Pod. */
+  readonly persistentVolume: boolean;
+}
+
+export interface Snapshot {
+  /** Epoch milliseconds. */
+  readonly now: number;
+  readonly namespace: string;
+  readonly metadata: ClusterMetadata;
+  readonly pods: readonly BrokerPod[];
+  /** By Pod uid. */
+  readonly agents: ReadonlyMap<string, AgentUsage>;
+  /** By broker id. */
+  readonly remembered: ReadonlyMap<string, RememberedBroker>;
+  /** When each broker's first report was seen here, epoch ms, by broker id. */
+  readonly reportSeenAt: ReadonlyMap<string, number>;
+  /** Brokers whose admin port has answered: it opens last, after the watch of assignments (contract §6). */
+  readonly adminAnswered: ReadonlySet<string>;
+  /** When a broker's death was first proved, epoch ms, by broker id. */
+  readonly deadSince: ReadonlyMap<string, number>;
+  /** When a topic was first seen without an owner, epoch ms. */
+  readonly unownedSince: ReadonlyMap<string, number>;
+}
+
+export interface FailoverPolicy {
+  readonly samePodWaitSeconds: number;
+  readonly resumeOffsets: boolean;
+  readonly offsetMargin: number;
+}
+
+export type RankingAlgorithm = 'DanubeFair' | 'DanubeBalanced' | 'DanubeWeightedLoad';
