@@ -1,5 +1,5 @@
 import { parseProcessIds } from './cgroup-files.ts';
-import { readParsed, readText } from './files.ts';
+import { readParsed } from './files.ts';
 import { isProblem, type Problem } from './problem.ts';
 import { type CgroupMembership, type CgroupMount, parseCgroupMemberships, parseCgroupMounts } from './proc-files.ts';
 
@@ -12,12 +12,18 @@ export interface CgroupDirectory {
 /** Gives the broker's cgroup for a controller, proved to be the broker's own, or says why not. */
 export type CgroupLookup = (controller: string) => CgroupDirectory | Problem;
 
+export interface LookupOptions {
+  readonly procRoot: string;
+  readonly pid: number;
+  readonly ownPid: number;
+}
+
 /**
  * Looks up the cgroups of a process by its own memberships and its own mounts, through its own root: what a mount
  * point shows depends on who looks, and in a neighbour container the agent's /sys/fs/cgroup shows the agent's cgroup
- * (kubernetes note 0.2). Nothing is guessed from the usual places.
+ * (cgroup_namespaces(7)). Nothing is guessed from the usual places.
  */
-export function lookUpCgroups(options: { procRoot: string; pid: number; ownPid: number }): CgroupLookup {
+export function lookUpCgroups(options: LookupOptions): CgroupLookup {
   const { procRoot, pid, ownPid } = options;
   const theirs = readParsed(`${procRoot}/${pid}/cgroup`, parseCgroupMemberships);
   const ours = readParsed(`${procRoot}/${ownPid}/cgroup`, parseCgroupMemberships);
@@ -38,7 +44,7 @@ export function lookUpCgroups(options: { procRoot: string; pid: number; ownPid: 
     const path = locate(membership, controller, mounts);
     if (path === null)
       return { problem: `the broker has no mount that shows its ${controller} cgroup ${membership.path}` };
-    return prove({ directory: { version: membership.version, path: `${procRoot}/${pid}/root${path}` }, pid, ownPid });
+    return prove({ version: membership.version, path: `${procRoot}/${pid}/root${path}` }, options);
   };
 }
 
@@ -84,19 +90,10 @@ export function containsCgroup(outer: string, inner: string): boolean {
 }
 
 /** The kernel's own list of the cgroup has the last word. */
-function prove({
-  directory,
-  pid,
-  ownPid,
-}: {
-  directory: CgroupDirectory;
-  pid: number;
-  ownPid: number;
-}): CgroupDirectory | Problem {
+function prove(directory: CgroupDirectory, { pid, ownPid }: LookupOptions): CgroupDirectory | Problem {
   const path = `${directory.path}/cgroup.procs`;
-  const text = readText(path);
-  if (isProblem(text)) return text;
-  const members = parseProcessIds(text);
+  const members = readParsed(path, parseProcessIds);
+  if (isProblem(members)) return members;
   if (!members.has(pid)) return { problem: `${path} does not list the broker's pid ${pid}` };
   if (members.has(ownPid)) return { problem: `${path} lists the agent's own pid ${ownPid} beside the broker's` };
   return directory;

@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { canonicalIp, formatSocketAddress, type SocketAddress } from './address.ts';
-import { errorCode, readParsed, readText } from './files.ts';
+import { listDirectory, readLink, readParsed, readText } from './files.ts';
 import { isProblem, type Problem } from './problem.ts';
 import { type Listener, type ProcessStat, parseListeners, parseProcessStat, parseSocketLink } from './proc-files.ts';
 
@@ -38,12 +38,14 @@ export function findBroker(options: FindBrokerOptions): BrokerProcess | Problem 
     };
   }
 
-  const { holders, hidden } = findHolders(procRoot, inodes);
-  if (holders.some((it) => it.pid === ownPid)) {
+  const found = findHolders(procRoot, inodes);
+  if (isProblem(found)) return found;
+  if (found.holders.some((it) => it.pid === ownPid)) {
     return { problem: `the agent itself listens on ${address}; set --broker-address to the broker's address` };
   }
-  const [oldest] = holders.toSorted((a, b) => a.startTicks - b.startTicks);
-  return oldest ?? { problem: `the process that listens on ${address} is not visible${hint(hidden)}` };
+  const [oldest] = found.holders.toSorted((a, b) => a.startTicks - b.startTicks);
+  const why = found.hidden[0]?.problem ?? 'set shareProcessNamespace: true in the Pod';
+  return oldest ?? { problem: `the process that listens on ${address} cannot be seen: ${why}` };
 }
 
 /** What /proc/<pid>/stat says about a living process; null when it is gone, a zombie, or another one under the same pid. */
@@ -79,38 +81,45 @@ function readListeners(procRoot: string): readonly Listener[] | Problem {
   return listeners;
 }
 
-function findHolders(procRoot: string, inodes: ReadonlySet<string>): { holders: BrokerProcess[]; hidden: number } {
+/** The processes that hold one of the sockets, and what kept others from being looked at. */
+function findHolders(procRoot: string, inodes: ReadonlySet<string>): Holders | Problem {
+  const entries = listDirectory(procRoot);
+  if (isProblem(entries)) return entries;
   const holders: BrokerProcess[] = [];
-  let hidden = 0;
-  for (const entry of readdirSync(procRoot)) {
-    if (!/^\d+$/.test(entry)) continue;
-    const pid = Number(entry);
+  const hidden: Problem[] = [];
+  for (const entry of entries.filter((it) => /^\d+$/.test(it))) {
     const link = findSocketLink(`${procRoot}/${entry}/fd`, inodes);
-    if (isProblem(link)) hidden++;
+    if (isProblem(link)) hidden.push(link);
     else if (link !== null) {
-      const stat = readLivingStat(procRoot, pid);
+      const stat = readLivingStat(procRoot, Number(entry));
       // The link is read again after the start time: now both are known to be of one process.
-      if (stat !== null && holdsSocket(link, inodes)) holders.push({ pid, startTicks: stat.startTicks });
+      if (stat !== null && isSocketOf(readLink(link), inodes)) {
+        holders.push({ pid: Number(entry), startTicks: stat.startTicks });
+      }
     }
   }
   return { holders, hidden };
 }
 
-/** The first descriptor that is one of the sockets, null when none is, a problem when the process may not be looked at. */
-function findSocketLink(directory: string, inodes: ReadonlySet<string>): string | null | Problem {
-  try {
-    return (
-      readdirSync(directory)
-        .map((fd) => `${directory}/${fd}`)
-        .find((link) => holdsSocket(link, inodes)) ?? null
-    );
-  } catch (error) {
-    return isGone(errorCode(error)) ? null : { problem: `${directory}: ${errorCode(error)}` };
-  }
+interface Holders {
+  readonly holders: readonly BrokerProcess[];
+  readonly hidden: readonly Problem[];
 }
 
-function holdsSocket(link: string, inodes: ReadonlySet<string>): boolean {
-  const target = readLink(link);
+/** The first descriptor that is one of the sockets, null when none is, a problem when the process may not be looked at. */
+function findSocketLink(directory: string, inodes: ReadonlySet<string>): string | null | Problem {
+  const descriptors = listDirectory(directory);
+  if (isProblem(descriptors)) return descriptors.gone ? null : descriptors;
+  for (const descriptor of descriptors) {
+    const link = `${directory}/${descriptor}`;
+    const target = readLink(link);
+    if (isSocketOf(target, inodes)) return link;
+    if (isProblem(target) && !target.gone) return target;
+  }
+  return null;
+}
+
+function isSocketOf(target: string | Problem, inodes: ReadonlySet<string>): boolean {
   const inode = isProblem(target) ? null : parseSocketLink(target);
   return inode !== null && inodes.has(inode);
 }
@@ -118,23 +127,4 @@ function holdsSocket(link: string, inodes: ReadonlySet<string>): boolean {
 function readLivingStat(procRoot: string, pid: number): ProcessStat | null {
   const stat = readParsed(`${procRoot}/${pid}/stat`, parseProcessStat);
   return isProblem(stat) || stat.state === 'Z' || stat.state === 'X' ? null : stat;
-}
-
-function readLink(path: string): string | Problem {
-  try {
-    return readlinkSync(path);
-  } catch (error) {
-    return { problem: `${path}: ${errorCode(error)}` };
-  }
-}
-
-/** Processes and descriptors come and go while they are listed. */
-function isGone(code: string): boolean {
-  return code === 'ENOENT' || code === 'ESRCH';
-}
-
-function hint(hiddenProcesses: number): string {
-  return hiddenProcesses > 0
-    ? `: ${hiddenProcesses} processes hide their descriptors; run the agent with the same runAsUser as the broker`
-    : '; set shareProcessNamespace: true in the Pod';
 }

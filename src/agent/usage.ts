@@ -1,4 +1,4 @@
-import { type CgroupDirectory, lookUpCgroups } from './broker-cgroup.ts';
+import { type CgroupDirectory, type LookupOptions, lookUpCgroups } from './broker-cgroup.ts';
 import {
   type Limit,
   parseCfsQuota,
@@ -33,10 +33,7 @@ export interface CpuCounter {
   readonly atMilliseconds: number;
 }
 
-interface UsageOptions {
-  readonly procRoot: string;
-  readonly pid: number;
-  readonly ownPid: number;
+interface UsageOptions extends LookupOptions {
   readonly monotonicMilliseconds: () => number;
 }
 

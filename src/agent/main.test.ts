@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, expect, it, vi } from 'vitest';
+import { type AgentReport, parseReport } from './report.ts';
+
+const main = fileURLToPath(new URL('./main.ts', import.meta.url));
+const podEnv = { POD_NAME: 'broker-0', POD_NAMESPACE: 'messaging', POD_UID: '5b1f' };
+
+/** Takes a listener's address on the command line and says on which port it came to listen. */
+const brokerProgram = `
+  const server = require('node:net').createServer().listen(Number(process.argv[2] ?? 0), process.argv[1], () => {
+    console.log(JSON.stringify({ port: server.address().port }));
+  });`;
+
+const started: ChildProcess[] = [];
+afterEach(async () => {
+  for (const child of started.splice(0)) await end(child, 'SIGKILL');
+});
+
+function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  started.push(child);
+  return child;
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill(signal);
+  await once(child, 'exit');
+}
+
+/** The first line of JSON on stdout that has this key. */
+async function lineWith(child: ChildProcess, key: string): Promise<Record<string, unknown>> {
+  if (child.stdout === null) throw new Error('stdout is piped');
+  for await (const line of createInterface(child.stdout)) {
+    const fields: Record<string, unknown> = JSON.parse(line);
+    if (key in fields) return fields;
+  }
+  throw new Error(`the process ended without saying its ${key}`);
+}
+
+async function startBroker(host: string, port = 0): Promise<{ child: ChildProcess; port: number }> {
+  const child = start(['-e', brokerProgram, host, String(port)]);
+  const { port: listening } = await lineWith(child, 'port');
+  return { child, port: Number(listening) };
+}
+
+async function startAgent(brokerAddress: string): Promise<{ child: ChildProcess; url: string }> {
+  const flags = ['--listen', '127.0.0.1:0', '--broker-address', brokerAddress, '--interval-seconds', '0.1'];
+  const child = start([main, ...flags], podEnv);
+  const { address } = await lineWith(child, 'address');
+  return { child, url: `http://${address}` };
+}
+
+async function fetchReport(url: string): Promise<AgentReport> {
+  const report = parseReport(await (await fetch(`${url}/report?nonce=n-1`)).text());
+  if ('problem' in report) throw new Error(report.problem);
+  return report;
+}
+
+it('the agent finds a real broker by its address, notices its end and its return, and ends at once by SIGTERM', async () => {
+  const broker = await startBroker('127.0.0.1');
+  const beside = await startBroker('127.0.0.2', broker.port);
+  const agent = await startAgent(`127.0.0.1:${broker.port}`);
+
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).cpu.cores).not.toBeNull());
+  const report = await fetchReport(agent.url);
+  expect(report).toMatchObject({
+    pod: { name: 'broker-0', namespace: 'messaging', uid: '5b1f' },
+    nonce: 'n-1',
+    broker: { pid: broker.child.pid },
+    // Agent and broker are in the test's own cgroup here, which is not the broker's own.
+    source: 'proc',
+    reason: expect.stringContaining('the agent'),
+  });
+  expect(report.memory.workingSetBytes).toBeGreaterThan(10_000_000);
+  expect(Math.abs(report.observedAt - Date.now())).toBeLessThan(60_000);
+
+  await end(broker.child, 'SIGKILL');
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker).toBeNull());
+
+  const next = await startBroker('127.0.0.1', broker.port);
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker?.pid).toBe(next.child.pid));
+  expect(next.child.pid).not.toBe(beside.child.pid);
+
+  // An open connection does not hold it up.
+  const exit = once(agent.child, 'exit');
+  agent.child.kill('SIGTERM');
+  expect(await exit).toEqual([0, null]);
+}, 30_000);
+
+it('a broker on every IPv4 address is found by one of them', async () => {
+  const broker = await startBroker('0.0.0.0');
+  const agent = await startAgent(`127.0.0.9:${broker.port}`);
+
+  expect((await fetchReport(agent.url)).broker?.pid).toBe(broker.child.pid);
+}, 30_000);
+
+it('the start of the broker is that of its process', async () => {
+  const before = Date.now();
+  const broker = await startBroker('127.0.0.1');
+  const after = Date.now();
+  const agent = await startAgent(`127.0.0.1:${broker.port}`);
+
+  const startedAt = (await fetchReport(agent.url)).broker?.startedAt ?? 0;
+
+  // The kernel gives start and uptime in hundredths of a second.
+  expect(startedAt).toBeGreaterThanOrEqual(before - 50);
+  expect(startedAt).toBeLessThanOrEqual(after + 50);
+}, 30_000);
+
+it('mistaken flags end it with code 2, all of them named, and the usage', async () => {
+  const agent = start([main, '--listen', 'nowhere']);
+  const chunks: Buffer[] = [];
+  agent.stderr?.on('data', (chunk: Buffer) => chunks.push(chunk));
+
+  const [code] = await once(agent, 'close');
+
+  expect(code).toBe(2);
+  expect(Buffer.concat(chunks).toString()).toMatch(
+    /--listen: "nowhere".*--broker-address is.*POD_UID is.*usage: agent/s,
+  );
+}, 30_000);
+
+it('an address that is taken ends it with code 1', async () => {
+  const taken = await startBroker('127.0.0.1');
+  const flags = ['--listen', `127.0.0.1:${taken.port}`, '--broker-address', '127.0.0.1:1'];
+  const agent = start([main, ...flags], podEnv);
+  const exit = once(agent, 'exit');
+
+  expect(await lineWithMessage(agent, 'error')).toContain(`cannot serve on --listen 127.0.0.1:${taken.port}`);
+  expect(await exit).toEqual([1, null]);
+}, 30_000);
+
+async function lineWithMessage(child: ChildProcess, level: string): Promise<string> {
+  if (child.stdout === null) throw new Error('stdout is piped');
+  for await (const line of createInterface(child.stdout)) {
+    const fields: Record<string, unknown> = JSON.parse(line);
+    if (fields.level === level) return String(fields.msg);
+  }
+  throw new Error(`no line of level ${level}`);
+}

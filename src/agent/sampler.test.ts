@@ -1,0 +1,296 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { agentPid, createFakeMachine, type FakeMachine, type FakeProcess } from './fake-machine.ts';
+import { type AgentReport, parseReport } from './report.ts';
+import { coresBetween, createSampler } from './sampler.ts';
+
+const pod = { name: 'broker-0', namespace: 'messaging', uid: '5b1f' };
+const pid = 42;
+/** Monotonic and wall time stand apart, as they do on a machine whose clock is set. */
+const wallAtStart = 1_700_000_000_000;
+
+let machine: FakeMachine;
+let elapsedMilliseconds: number;
+let sample: () => AgentReport;
+
+beforeEach(() => {
+  machine = createFakeMachine();
+  elapsedMilliseconds = 0;
+  const takeSample = createSampler({
+    procRoot: machine.procRoot,
+    brokerAddress: { ip: '10.0.1.7', port: 6650 },
+    pod,
+    intervalSeconds: 2,
+    clock: {
+      wallMilliseconds: () => wallAtStart + elapsedMilliseconds,
+      monotonicMilliseconds: () => 5_000 + elapsedMilliseconds,
+    },
+  });
+  // Every report of these tests must be one that the operator accepts.
+  sample = () => {
+    const report = takeSample();
+    expect(parseReport(JSON.stringify(report))).toEqual(report);
+    return report;
+  };
+  machine.listen([{ hexAddress: '0701000A:19FA', inode: '55' }]);
+});
+afterEach(() => machine.delete());
+
+function sampleAfter(seconds: number): AgentReport {
+  elapsedMilliseconds += seconds * 1000;
+  return sample();
+}
+
+function runBroker(process: Partial<FakeProcess> = {}): void {
+  machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...process });
+}
+
+/** A v1 machine as container runtimes set it up: cpu and cpuacct mounted together. */
+const v1 = {
+  cgroup: '5:cpu,cpuacct:/pods/p1/broker\n4:memory:/pods/p1/broker\n1:name=systemd:/\n',
+  mountinfo: `33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n`,
+};
+
+function writeV1({ usageNanoseconds }: { usageNanoseconds: string }): void {
+  const cpu = '/sys/fs/cgroup/cpu,cpuacct/pods/p1/broker';
+  const memory = '/sys/fs/cgroup/memory/pods/p1/broker';
+  machine.write({
+    [`${cpu}/cgroup.procs`]: `${pid}\n`,
+    [`${cpu}/cpuacct.usage`]: `${usageNanoseconds}\n`,
+    [`${cpu}/cpu.cfs_quota_us`]: '150000\n',
+    [`${cpu}/cpu.cfs_period_us`]: '100000\n',
+    [`${memory}/cgroup.procs`]: `${pid}\n`,
+    [`${memory}/memory.usage_in_bytes`]: '80000000\n',
+    [`${memory}/memory.limit_in_bytes`]: '9223372036854771712\n',
+    [`${memory}/memory.stat`]: 'hierarchical_memory_limit 536870912\ntotal_inactive_file 30000000\n',
+  });
+}
+
+const v2 = { cgroup: '0::/../broker\n', mountinfo: '41 31 0:38 /../broker /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n' };
+
+function writeV2(options: { usageMicroseconds: number; memoryMax?: string; cpuMax?: string }): void {
+  const { usageMicroseconds, memoryMax = '536870912', cpuMax = '150000 100000' } = options;
+  machine.write({
+    '/sys/fs/cgroup/cgroup.procs': `${pid}\n`,
+    '/sys/fs/cgroup/cpu.stat': `usage_usec ${usageMicroseconds}\nuser_usec 1\n`,
+    '/sys/fs/cgroup/cpu.max': `${cpuMax}\n`,
+    '/sys/fs/cgroup/memory.current': '80000000\n',
+    '/sys/fs/cgroup/memory.max': `${memoryMax}\n`,
+    '/sys/fs/cgroup/memory.stat': 'anon 1\ninactive_file 30000000\n',
+  });
+}
+
+describe('a report', () => {
+  it('says whose it is, when it was taken, and on what machine', () => {
+    runBroker();
+
+    const report = sampleAfter(10);
+
+    expect(report).toMatchObject({
+      version: 1,
+      pod,
+      observedAt: wallAtStart + 10_000,
+      intervalSeconds: 2,
+      // Up for 1,000 s, started 500 s after boot: 500 s ago.
+      broker: { pid, startedAt: wallAtStart + 10_000 - 500_000 },
+      node: { cores: 4, memoryBytes: 8_589_934_592 },
+    });
+  });
+
+  it('keeps the start of the broker as it was first worked out, though the clock is set', () => {
+    runBroker();
+    const first = sample().broker?.startedAt;
+
+    elapsedMilliseconds += 3_600_000;
+
+    expect(sample().broker?.startedAt).toBe(first);
+  });
+
+  it('has nulls and a reason while there is no broker, and finds it later', () => {
+    expect(sample()).toMatchObject({
+      broker: null,
+      source: null,
+      reason: expect.stringContaining('cannot be seen'),
+      cpu: { usageSeconds: null, cores: null, limitCores: null },
+      memory: { workingSetBytes: null, usageBytes: null, limitBytes: null },
+    });
+
+    runBroker();
+
+    expect(sample().broker?.pid).toBe(pid);
+  });
+});
+
+describe('on a v1 machine', () => {
+  beforeEach(() => {
+    runBroker(v1);
+    writeV1({ usageNanoseconds: '10000000000' });
+  });
+
+  it("figures are those of the broker's cgroup", () => {
+    expect(sample()).toMatchObject({
+      source: 'cgroup-v1',
+      reason: null,
+      cpu: { usageSeconds: 10, cores: null, limitCores: 1.5 },
+      memory: { workingSetBytes: 50_000_000, usageBytes: 80_000_000, limitBytes: 536_870_912 },
+    });
+  });
+
+  it('cores are the mean since the last sample', () => {
+    sample();
+    writeV1({ usageNanoseconds: '12500000000' });
+
+    expect(sampleAfter(2).cpu).toMatchObject({ usageSeconds: 12.5, cores: 1.25 });
+  });
+
+  it('a counter that goes back costs one rate', () => {
+    sample();
+    writeV1({ usageNanoseconds: '9000000000' });
+    expect(sampleAfter(2).cpu).toMatchObject({ usageSeconds: 9, cores: null });
+    writeV1({ usageNanoseconds: '10000000000' });
+
+    expect(sampleAfter(2).cpu.cores).toBe(0.5);
+  });
+
+  it('a restart costs one rate, even when the pid is the same and the counter goes on', () => {
+    const before = sample();
+    runBroker({ ...v1, startTicks: 100_000 });
+    writeV1({ usageNanoseconds: '12000000000' });
+
+    const restarted = sampleAfter(2);
+    writeV1({ usageNanoseconds: '13000000000' });
+
+    expect(restarted.broker?.startedAt).not.toBe(before.broker?.startedAt);
+    expect(restarted.cpu.cores).toBeNull();
+    expect(sampleAfter(2).cpu.cores).toBe(0.5);
+  });
+
+  it('a reused pid is not taken for the broker', () => {
+    sample();
+    runBroker({ ...v1, startTicks: 100_000, sockets: [] });
+
+    expect(sampleAfter(2)).toMatchObject({ broker: null, source: null });
+  });
+
+  it('a gap without broker costs one rate', () => {
+    sample();
+    machine.end(pid);
+    expect(sampleAfter(2).broker).toBeNull();
+    runBroker(v1);
+
+    expect(sampleAfter(2).cpu.cores).toBeNull();
+  });
+
+  it('no limit is null', () => {
+    machine.write({
+      '/sys/fs/cgroup/cpu,cpuacct/pods/p1/broker/cpu.cfs_quota_us': '-1\n',
+      '/sys/fs/cgroup/memory/pods/p1/broker/memory.stat':
+        'hierarchical_memory_limit 9223372036854771712\ntotal_inactive_file 30000000\n',
+    });
+
+    expect(sample()).toMatchObject({ cpu: { limitCores: null }, memory: { limitBytes: null } });
+  });
+});
+
+describe("on a v2 machine, beside the agent's container", () => {
+  beforeEach(() => {
+    machine.run({ pid: agentPid, startTicks: 1, cgroup: '0::/\n' });
+    runBroker(v2);
+    writeV2({ usageMicroseconds: 10_000_000 });
+  });
+
+  it("figures are those of the broker's cgroup", () => {
+    sample();
+    writeV2({ usageMicroseconds: 11_000_000 });
+
+    expect(sampleAfter(2)).toMatchObject({
+      source: 'cgroup-v2',
+      reason: null,
+      cpu: { usageSeconds: 11, cores: 0.5, limitCores: 1.5 },
+      memory: { workingSetBytes: 50_000_000, usageBytes: 80_000_000, limitBytes: 536_870_912 },
+    });
+  });
+
+  it('no limit is null', () => {
+    writeV2({ usageMicroseconds: 1, memoryMax: 'max', cpuMax: 'max 100000' });
+
+    expect(sample()).toMatchObject({ cpu: { limitCores: null }, memory: { limitBytes: null } });
+  });
+
+  it('without the memory controller, all figures are those of the process, and the reason names the file', () => {
+    machine.remove('/sys/fs/cgroup/memory.current');
+
+    expect(sample()).toMatchObject({ source: 'proc', reason: expect.stringMatching(/memory\.current: not there$/) });
+  });
+});
+
+describe('on a hybrid machine', () => {
+  it('v1 controllers are read in their own mounts, and v2 without controllers is left alone', () => {
+    const mountinfo = ['cpu', 'cpuacct', 'memory']
+      .map((name, index) => `${32 + index} 31 0:${29 + index} / /sys/fs/cgroup/${name} rw - cgroup cgroup rw,${name}\n`)
+      .join('');
+    const cgroup = '4:memory:/process_api/b\n2:cpuacct:/b\n1:cpu:/\n0::/\n';
+    runBroker({ cgroup, mountinfo: `${mountinfo}41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n` });
+    machine.write({
+      '/sys/fs/cgroup/cpuacct/b/cgroup.procs': `${pid}\n`,
+      '/sys/fs/cgroup/cpuacct/b/cpuacct.usage': '3000000000\n',
+      '/sys/fs/cgroup/memory/process_api/b/cgroup.procs': `${pid}\n`,
+      '/sys/fs/cgroup/memory/process_api/b/memory.usage_in_bytes': '4096\n',
+      '/sys/fs/cgroup/memory/process_api/b/memory.limit_in_bytes': '8192\n',
+      '/sys/fs/cgroup/memory/process_api/b/memory.stat': 'total_inactive_file 0\nhierarchical_memory_limit 1000000\n',
+    });
+
+    expect(sample()).toMatchObject({
+      source: 'cgroup-v1',
+      // The broker sits in the root of cpu, where there is no quota.
+      cpu: { usageSeconds: 3, limitCores: null },
+      memory: { workingSetBytes: 4096, limitBytes: 8192 },
+    });
+  });
+});
+
+describe('without a cgroup of its own', () => {
+  it('figures are those of the process alone, and the reason says so', () => {
+    runBroker({ cgroup: '0::/\n', userTicks: 100, systemTicks: 50, residentKibibytes: 2048 });
+    sample();
+    runBroker({ cgroup: '0::/\n', userTicks: 200, systemTicks: 50, residentKibibytes: 2048 });
+
+    expect(sampleAfter(2)).toMatchObject({
+      source: 'proc',
+      reason: "the broker's cpuacct cgroup / holds the agent too, so it is not the broker's own",
+      cpu: { usageSeconds: 2.5, cores: 0.5, limitCores: null },
+      memory: { workingSetBytes: 2_097_152, usageBytes: null, limitBytes: null },
+    });
+  });
+
+  it('a broker that is moved into its own cgroup later costs one rate', () => {
+    runBroker({ cgroup: '0::/\n' });
+    expect(sample().source).toBe('proc');
+    runBroker(v1);
+    writeV1({ usageNanoseconds: '10000000000' });
+
+    expect(sampleAfter(2)).toMatchObject({ source: 'cgroup-v1', cpu: { usageSeconds: 10, cores: null } });
+  });
+});
+
+describe('a folder that is no /proc', () => {
+  it('is named as the reason', () => {
+    machine.remove('/proc/self');
+
+    expect(sample().reason).toMatch(/self: not there; --proc must name a mounted procfs$/);
+  });
+});
+
+describe('the rate between two readings', () => {
+  const earlier = { series: 'a', seconds: 1, atMilliseconds: 1000 };
+
+  it.each([
+    ['of one series', { series: 'a', seconds: 2, atMilliseconds: 3000 }, 0.5],
+    ['with no use', { series: 'a', seconds: 1, atMilliseconds: 3000 }, 0],
+    ['of two series', { series: 'b', seconds: 2, atMilliseconds: 3000 }, null],
+    ['at one moment', { series: 'a', seconds: 2, atMilliseconds: 1000 }, null],
+    ['with a counter that went back', { series: 'a', seconds: 0.9, atMilliseconds: 3000 }, null],
+  ])('%s', (_, later, cores) => {
+    expect(coresBetween(earlier, later)).toBe(cores);
+  });
+});

@@ -1,0 +1,84 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { type AgentReport, reportVersion } from './report.ts';
+import { type SamplingLoop, startSamplingLoop } from './sampling-loop.ts';
+
+let monotonicMilliseconds: number;
+let samples: number;
+let seen: number[];
+let loop: SamplingLoop;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  monotonicMilliseconds = 0;
+  samples = 0;
+  seen = [];
+  loop = startSamplingLoop({
+    sample: () => reportOf(++samples),
+    intervalSeconds: 2,
+    clock: { wallMilliseconds: () => 0, monotonicMilliseconds: () => monotonicMilliseconds },
+    onReport: (report) => seen.push(report.observedAt),
+  });
+});
+afterEach(() => {
+  loop.stop();
+  vi.useRealTimers();
+});
+
+function reportOf(observedAt: number): AgentReport {
+  return {
+    version: reportVersion,
+    pod: { name: 'broker-0', namespace: 'messaging', uid: '5b1f' },
+    observedAt,
+    intervalSeconds: 2,
+    broker: null,
+    source: null,
+    reason: 'not up yet',
+    cpu: { usageSeconds: null, cores: null, limitCores: null },
+    memory: { workingSetBytes: null, usageBytes: null, limitBytes: null },
+    node: { cores: null, memoryBytes: null },
+  };
+}
+
+function pass(seconds: number): void {
+  monotonicMilliseconds += seconds * 1000;
+  vi.advanceTimersByTime(seconds * 1000);
+}
+
+it('there is a report from the first moment', () => {
+  expect(loop.latest().observedAt).toBe(1);
+});
+
+it('a sample is taken each interval and handed on', () => {
+  pass(2);
+  pass(2);
+
+  expect(loop.latest().observedAt).toBe(3);
+  expect(seen).toEqual([1, 2, 3]);
+});
+
+it('asking takes no sample', () => {
+  loop.latest();
+  loop.latest();
+  loop.isAlive();
+
+  expect(samples).toBe(1);
+});
+
+it('sampling that stalls for three intervals is not alive, until it goes on', () => {
+  monotonicMilliseconds += 6_000;
+  expect(loop.isAlive()).toBe(true);
+  monotonicMilliseconds += 1;
+  expect(loop.isAlive()).toBe(false);
+
+  pass(2);
+
+  expect(loop.isAlive()).toBe(true);
+});
+
+it('a stopped loop takes no more samples', () => {
+  loop.stop();
+  pass(60);
+
+  expect(samples).toBe(1);
+  expect(loop.isAlive()).toBe(false);
+});

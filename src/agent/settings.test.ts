@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { parseSettings } from './settings.ts';
+
+const env = { POD_NAME: 'broker-0', POD_NAMESPACE: 'messaging', POD_UID: '5b1f', PATH: '/bin' };
+const args = ['--listen', '10.0.1.7:9091', '--broker-address', '10.0.1.7:6650'];
+
+describe('the settings', () => {
+  it('have an interval of 2 s and /proc unless told otherwise', () => {
+    expect(parseSettings(args, env)).toEqual({
+      listen: { ip: '10.0.1.7', port: 9091 },
+      brokerAddress: { ip: '10.0.1.7', port: 6650 },
+      intervalSeconds: 2,
+      procRoot: '/proc',
+      pod: { name: 'broker-0', namespace: 'messaging', uid: '5b1f' },
+    });
+  });
+
+  it('can be told otherwise', () => {
+    expect(parseSettings([...args, '--interval-seconds', '0.5', '--proc=/host/proc'], env)).toMatchObject({
+      intervalSeconds: 0.5,
+      procRoot: '/host/proc',
+    });
+  });
+
+  it('name every mistake at once, with what to write', () => {
+    const outcome = parseSettings(['--listen', 'agent:9091', '--interval-seconds', '0'], { POD_NAME: 'broker-0' });
+
+    expect(outcome).toEqual({
+      problem: [
+        '--listen: "agent:9091" is no IP address and port; write 10.0.0.7:6650 or [fd00::7]:6650',
+        '--broker-address is required: an IP address and port, as in 10.0.0.7:6650',
+        '--interval-seconds: "0" is no number from 0.1 to 60',
+        'POD_NAMESPACE is required in the environment: set it with fieldRef metadata.namespace',
+        'POD_UID is required in the environment: set it with fieldRef metadata.uid',
+      ].join('\n'),
+    });
+  });
+
+  it.each(['', '-1', '61', '1e1', 'Infinity', '2s'])('do not take %j for an interval', (text) => {
+    expect(parseSettings([...args, `--interval-seconds=${text}`], env)).toEqual({
+      problem: expect.stringContaining('--interval-seconds'),
+    });
+  });
+
+  it.each([['--port=1'], ['stray']])('do not take %j', (arg) => {
+    expect(parseSettings([...args, arg], env)).toEqual({ problem: expect.stringContaining(arg.split('=')[0] ?? arg) });
+  });
+});
