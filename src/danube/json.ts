@@ -33,3 +33,18 @@ export function formatJson(value: Json): string {
     typeof member === 'bigint' ? lossless.rawJSON(member.toString()) : member,
   );
 }
+
+/**
+ * A float as serde_json writes it: `0.0` and not `0`, exponents below 1e-5. For encoders whose output is compared with
+ * recorded values; reading needs no such distinction.
+ */
+export function jsonFloat(value: number): Json {
+  return lossless.rawJSON(formatFloat(value)) as Json;
+}
+
+function formatFloat(value: number): string {
+  if (Object.is(value, -0)) return '-0.0';
+  if (value !== 0 && (Math.abs(value) < 1e-5 || Math.abs(value) >= 1e16))
+    return value.toExponential().replace('e+', 'e');
+  return Number.isInteger(value) ? `${value}.0` : value.toString();
+}

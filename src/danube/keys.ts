@@ -35,8 +35,11 @@ export function topicKey(topic: string): string {
 export function deliveryKey(topic: string): string {
   return `/topics${topic}/delivery`;
 }
+export function producersPrefix(topic: string): string {
+  return `/topics${topic}/producers/`;
+}
 export function producerKey(topic: string, producer: string): string {
-  return `/topics${topic}/producers/${producer}`;
+  return `${producersPrefix(topic)}${producer}`;
 }
 export function subscriptionsPrefix(topic: string): string {
   return `/topics${topic}/subscriptions/`;
@@ -61,6 +64,14 @@ export function objectKey(root: string, topic: string, startOffset: bigint): str
 }
 export function currentObjectKey(root: string, topic: string): string {
   return `${objectsPrefix(root, topic)}cur`;
+}
+
+/** Written by every broker at boot, value `null`. */
+export function clusterKey(clusterName: string): string {
+  return `/cluster/${clusterName}`;
+}
+export function namespacePolicyKey(namespace: string): string {
+  return `/namespaces/${namespace}/policy`;
 }
 
 export function namespaceOf(topic: string): string {

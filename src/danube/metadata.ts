@@ -170,7 +170,8 @@ export function createMetadataFold(): MetadataFold {
           keep(
             key,
             decodeRegistration(value),
-            ({ brokerUrl }) => registrations.set(parsed.broker, { brokerUrl, createRevision }),
+            ({ brokerUrl, adminAddr }) =>
+              registrations.set(parsed.broker, { brokerUrl, adminPort: portOf(adminAddr), createRevision }),
             drop,
           );
           break;
@@ -251,4 +252,10 @@ function toMarker(
     ...(marker.toBroker !== undefined && { toBroker: marker.toBroker }),
     modRevision,
   };
+}
+
+/** `http://0.0.0.0:50051` → 50051; undefined when there is none. */
+function portOf(address: string): number | undefined {
+  const port = /:(\d{1,5})$/.exec(address)?.[1];
+  return port === undefined ? undefined : Number(port);
 }

@@ -2,7 +2,7 @@
  * The values of the brokers' etcd, decoded and encoded (contract 2.2, 2.5, 4.1). Decoding never throws: a value that is
  * not what its key promises comes back as a problem in words. Ids are decimal strings, offsets are bigint.
  */
-import { formatJson, type Json, type JsonObject, parseJson } from './json.ts';
+import { formatJson, type Json, type JsonObject, jsonFloat, parseJson } from './json.ts';
 import { isBrokerId } from './keys.ts';
 
 export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
@@ -174,6 +174,16 @@ export function decodeMarker(bytes: Uint8Array): Decoded<Marker> {
   });
 }
 
+/** Members in the brokers' order; only what the marker says is written. */
+export function encodeMarker(marker: Exclude<Marker, { readonly kind: 'unknown' }>): string {
+  if (marker.kind === 'new') return NULL_VALUE;
+  return formatJson({
+    ...(marker.fromBroker !== undefined && { from_broker: BigInt(marker.fromBroker) }),
+    reason: marker.kind,
+    ...(marker.toBroker !== undefined && { to_broker: BigInt(marker.toBroker) }),
+  });
+}
+
 export function decodeDelivery(bytes: Uint8Array): Decoded<Delivery> {
   return decode(bytes, (json) => {
     if (json !== 'Reliable' && json !== 'NonReliable') throw new ValueError('is neither "Reliable" nor "NonReliable"');
@@ -191,6 +201,10 @@ export function decodeLeader(bytes: Uint8Array): Decoded<string> {
 
 export function decodeCursor(bytes: Uint8Array): Decoded<bigint> {
   return decode(bytes, (json) => asOffset(json, 'cursor'));
+}
+
+export function encodeCursor(offset: bigint): string {
+  return formatJson(offset);
 }
 
 export function decodeSealedState(bytes: Uint8Array): Decoded<SealedState> {
@@ -212,6 +226,64 @@ export function encodeSealedState(state: SealedState): string {
     last_committed_offset: state.lastCommittedOffset,
     sealed: state.sealed,
     timestamp: state.timestamp,
+  });
+}
+
+/** One uploaded piece of a reliable topic's log; both ends are included. */
+export interface StoredObject {
+  readonly startOffset: bigint;
+  readonly endOffset: bigint;
+  readonly sizeBytes: number;
+  /** Unix seconds. */
+  readonly createdAt: number;
+}
+
+/** Name of the object's file in the object store. */
+export function objectId(object: StoredObject): string {
+  return `data-${object.startOffset}-${object.createdAt}.dnb1`;
+}
+
+export function encodeObject(object: StoredObject): string {
+  return formatJson({
+    completed: true,
+    created_at: object.createdAt,
+    end_offset: object.endOffset,
+    etag: null,
+    object_id: objectId(object),
+    offset_index: [[object.startOffset, 0]],
+    size: object.sizeBytes,
+    start_offset: object.startOffset,
+  });
+}
+
+/** The value of `objects/cur`: the newest object's start, in 20 digits. */
+export function encodeCurrentObject(startOffset: bigint): string {
+  return formatJson({ start: startOffset.toString().padStart(20, '0') });
+}
+
+export interface Producer {
+  readonly id: string;
+  readonly name: string;
+  readonly topic: string;
+}
+
+export function encodeProducer(producer: Producer): string {
+  return formatJson({
+    access_mode: 0,
+    producer_id: BigInt(producer.id),
+    producer_name: producer.name,
+    status: true,
+    topic_name: producer.topic,
+  });
+}
+
+/** An exclusive subscription; the broker never fills in `consumer_id`. */
+export function encodeSubscription(subscription: string, consumerName: string): string {
+  return formatJson({
+    consumer_id: null,
+    consumer_name: consumerName,
+    subscription_name: subscription,
+    subscription_type: 0,
   });
 }
 
@@ -238,6 +310,33 @@ export function decodeLoadReport(bytes: Uint8Array, broker: string): Decoded<Loa
       throughputMegabytesPerSecond: orZero(fields.total_throughput_mbps, 'total_throughput_mbps'),
       topics: fields.topic_list === undefined ? currentTopics(fields.topics) : oldTopics(fields.topic_list),
     };
+  });
+}
+
+/** In the form of 0.7: totals are sums over the topics, a broker's total lag is always 0 (contract 4.1). */
+export function encodeLoadReport(report: LoadReport): string {
+  return formatJson({
+    broker_id: BigInt(report.broker),
+    resources_usage: [
+      { resource: 'CPU', usage: jsonFloat(report.cpuPercent) },
+      { resource: 'Memory', usage: jsonFloat(report.memoryPercent) },
+      { resource: 'DiskIO', usage: jsonFloat(report.diskIo) },
+      { resource: 'NetworkIO', usage: jsonFloat(report.networkIo) },
+    ],
+    timestamp: report.timestamp,
+    topics: report.topics.map((topic) => ({
+      backlog_messages: topic.backlogMessages,
+      byte_rate: topic.bytesPerSecond,
+      byte_rate_mbps: jsonFloat(topic.bytesPerSecond / 1e6),
+      consumer_count: topic.consumers,
+      message_rate: topic.messagesPerSecond,
+      producer_count: topic.producers,
+      subscription_count: topic.subscriptions,
+      topic_name: topic.topic,
+    })),
+    total_lag_messages: 0,
+    total_message_rate: report.topics.reduce((total, topic) => total + topic.messagesPerSecond, 0),
+    total_throughput_mbps: jsonFloat(report.throughputMegabytesPerSecond),
   });
 }
 
