@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
@@ -12,7 +13,8 @@ const podEnv = { POD_NAME: 'broker-0', POD_NAMESPACE: 'messaging', POD_UID: '5b1
 const brokerProgram = `
   const server = require('node:net').createServer().listen(Number(process.argv[2] ?? 0), process.argv[1], () => {
     console.log(JSON.stringify({ port: server.address().port }));
-  });`;
+  });
+  process.stdin.on('end', () => process.exit()).resume();`;
 
 const started: ChildProcess[] = [];
 afterEach(async () => {
@@ -20,7 +22,7 @@ afterEach(async () => {
 });
 
 function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
-  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   started.push(child);
   return child;
 }
@@ -85,10 +87,16 @@ it('the agent finds a real broker by its address, notices its end and its return
   await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker?.pid).toBe(next.child.pid));
   expect(next.child.pid).not.toBe(beside.child.pid);
 
-  // An open connection does not hold it up.
+  // A request that is not complete does not hold it up; it would for 5 s, until it times out.
+  const client = connect(Number(new URL(agent.url).port), '127.0.0.1').on('error', () => undefined);
+  client.write('GET /report HTTP/1.1\r\n');
+  await fetchReport(agent.url);
   const exit = once(agent.child, 'exit');
+  const termination = performance.now();
   agent.child.kill('SIGTERM');
   expect(await exit).toEqual([0, null]);
+  expect(performance.now() - termination).toBeLessThan(4_000);
+  client.destroy();
 }, 30_000);
 
 it('a broker on every IPv4 address is found by one of them', async () => {

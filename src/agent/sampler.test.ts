@@ -11,10 +11,13 @@ const wallAtStart = 1_700_000_000_000;
 let machine: FakeMachine;
 let elapsedMilliseconds: number;
 let sample: () => AgentReport;
+/** What happens on the machine while a sample is being taken. */
+let meanwhile: () => void;
 
 beforeEach(() => {
   machine = createFakeMachine();
   elapsedMilliseconds = 0;
+  meanwhile = () => undefined;
   const takeSample = createSampler({
     procRoot: machine.procRoot,
     brokerAddress: { ip: '10.0.1.7', port: 6650 },
@@ -22,7 +25,10 @@ beforeEach(() => {
     intervalSeconds: 2,
     clock: {
       wallMilliseconds: () => wallAtStart + elapsedMilliseconds,
-      monotonicMilliseconds: () => 5_000 + elapsedMilliseconds,
+      monotonicMilliseconds: () => {
+        meanwhile();
+        return 5_000 + elapsedMilliseconds;
+      },
     },
   });
   // Every report of these tests must be one that the operator accepts.
@@ -170,6 +176,16 @@ describe('on a v1 machine', () => {
     runBroker({ ...v1, startTicks: 100_000, sockets: [] });
 
     expect(sampleAfter(2)).toMatchObject({ broker: null, source: null });
+  });
+
+  it('figures read while the pid changed hands are dropped', () => {
+    meanwhile = () => runBroker({ ...v1, startTicks: 100_000 });
+
+    expect(sample()).toMatchObject({
+      broker: null,
+      source: null,
+      reason: "the broker's process 42 ended while it was looked at",
+    });
   });
 
   it('a gap without broker costs one rate', () => {
