@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { conditions, count, neverReconciled, observedGeneration, rules, text, time, u64 } from './fields.ts';
-import { type apiVersion, conditionPath, type ObjectMeta, type ResourceDefinition } from './resource.ts';
+import { apiGroup, type apiVersion, conditionPath, type ObjectMeta, type ResourceDefinition } from './resource.ts';
+
+/** The label that names the policy on each of its BrokerLoads, for selectors. */
+export const policyLabel = `${apiGroup}/policy`;
 
 const spec = z
   .object({
@@ -138,7 +141,8 @@ export const brokerLoadResource = {
   schema: z.object({ spec, status: status.exactOptional() }).meta({
     description:
       'BrokerLoad is what the operator knows of one broker: its state, what it uses, its topics and its rank. The operator makes it, ' +
-      'named as the Pod of the broker, and it outlives restarts of the broker. It belongs to its RebalancePolicy and goes with it.',
+      'named as the Pod of the broker, and it outlives restarts of the broker. It belongs to its RebalancePolicy and goes with it; ' +
+      `the label ${policyLabel} names that policy.`,
   }),
   columns: [
     { name: 'State', type: 'string', jsonPath: '.status.state' },

@@ -24,7 +24,7 @@ const wait = 'Wait; it passes by itself.';
 
 const stalledReasons = {
   InvalidSpec: {
-    means: 'The spec says something that the API server could not check and the operator cannot do.',
+    means: 'The spec says something that the operator cannot do, such as an etcd endpoint outside the namespace.',
     action: 'Change the fields that the message names.',
   },
   PolicyConflict: {

@@ -52,11 +52,11 @@ describe('readPolicySpec', () => {
     expect(readPolicySpec({ ...minimal, suspend: true })).toEqual({ spec: minimal });
   });
 
-  it('names a label key that the API server could not check', () => {
+  it('names a label key that no Pod can have', () => {
     const read = readPolicySpec({ ...minimal, brokerSelector: { matchLabels: { 'not a key': 'x' } } });
 
     expect(read).toEqual({
-      problems: [expect.stringMatching(/^spec\.brokerSelector\.matchLabels\.not a key: .*write a label key/)],
+      problems: [expect.stringMatching(/^spec\.brokerSelector\.matchLabels\.not a key: .*write label keys/)],
     });
   });
 
@@ -70,10 +70,16 @@ describe('readPolicySpec', () => {
     expect(read).toEqual({
       problems: [
         'spec.brokerSelector.matchLabels: write at least one label',
-        expect.stringMatching(/^spec\.etcd\.endpoints\.0: write http:/),
+        expect.stringMatching(/^spec\.etcd\.endpoints\[0\]: write http:/),
         expect.stringMatching(/^spec\.mode: .*"Observe"\|"Approve"/),
       ],
     });
+  });
+
+  it('wants each endpoint once', () => {
+    const read = readPolicySpec({ ...minimal, etcd: { endpoints: ['http://e:2379', 'http://e:2379'] } });
+
+    expect(read).toEqual({ problems: ['spec.etcd.endpoints: write each endpoint once'] });
   });
 
   it('needs a spec', () => {
@@ -118,6 +124,8 @@ describe('endpointProblem', () => {
     'http://etcd.messaging.svc:2379/',
     'http://user:secret@etcd.messaging.svc:2379',
     'http://evil.example:80#.messaging.svc:2379',
+    'http://etcd.messaging.svc:65536',
+    'http://etcd.messaging.svc:0',
     'etcd.messaging.svc:2379',
     '',
   ])('refuses %j, which is not http://<host>:<port>', (endpoint) => {

@@ -10,32 +10,37 @@ export const policyDefaults = {
 
 const rankingAlgorithms = ['DanubeFair', 'DanubeBalanced', 'DanubeWeightedLoad'] as const;
 
-// One form for the schema's pattern and for the rule with the readable message: the API server skips all rules
-// when another field has a wrong enum value or is missing, and then the pattern still names the endpoint.
-const endpointForm = /^http:\/\/([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$/;
+// The forms of strings stand in the schema twice, as a pattern and in a rule with a readable message: the API server skips
+// all rules when another field has a wrong enum value or is missing, and then the pattern still names the field.
+
+const port = '([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'; // 1 to 65535
+const host = '([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])';
+const endpointForm = `^http://${host}:${port}$`;
 const endpointExample = 'http://danube-core-etcd.messaging.svc:2379';
+const endpointAdvice = `write http://<host>:<port> without a path, port 1 to 65535, for example ${endpointExample}`;
 
-const rootPrefixForm = /^(\/[A-Za-z0-9._-]+)+$/;
+const rootPrefixForm = '^(/[A-Za-z0-9._-]+)+$';
 
-// The API server cannot check the keys of a map at an affordable cost, so a wrong key is found by the operator
-// (condition Stalled, InvalidSpec) and by nobody else.
-const labelKey = z
-  .string()
-  .max(317)
-  .regex(/^([a-z0-9]([a-z0-9.-]*[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, {
-    error: 'write a label key as the Pods have it, for example app.kubernetes.io/component',
-  });
+const labelKeyForm = '^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$';
+const labelKeyAdvice = 'write label keys as the Pods have them, for example app.kubernetes.io/component';
+
+const labelValueForm = '^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$';
+const labelValueAdvice =
+  'write a label value as the Pods have it: letters, digits, ".", "_" and "-", with a letter or digit at both ends';
 
 const labelValue = z
   .string()
   .max(63)
-  .regex(/^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$/, {
-    error: 'write a label value: letters, digits, ".", "_" and "-", with a letter or digit at both ends',
-  })
-  .meta({ description: 'The value that the label must have.' });
+  .regex(new RegExp(labelValueForm), { error: labelValueAdvice })
+  .meta(
+    rules('The value that the label must have.', {
+      rule: `self.matches(r'${labelValueForm}')`,
+      message: labelValueAdvice,
+    }),
+  );
 
 const matchLabels = z
-  .record(labelKey, labelValue)
+  .record(z.string().regex(new RegExp(labelKeyForm), { error: labelKeyAdvice }), labelValue)
   .refine((labels) => Object.keys(labels).length >= 1, { error: 'write at least one label' })
   .refine((labels) => Object.keys(labels).length <= 16, { error: 'write at most 16 labels' })
   .meta({
@@ -49,13 +54,14 @@ const matchLabels = z
         message:
           'write at least one label that all broker Pods have and no other Pod, for example app.kubernetes.io/component: broker',
       },
+      { rule: `self.all(key, key.matches(r'${labelKeyForm}'))`, message: labelKeyAdvice },
     ),
   });
 
 const endpoint = z
   .string()
   .max(266)
-  .regex(endpointForm, { error: `write http://<host>:<port> without a path, for example ${endpointExample}` })
+  .regex(new RegExp(endpointForm), { error: endpointAdvice })
   .meta(
     rules(
       'The client address of one etcd member or of the Service in front of them, as http://<host>:<port>.',
@@ -64,12 +70,8 @@ const endpoint = z
         message: `TLS to etcd is not supported yet: write http:// instead of https://, for example ${endpointExample}`,
       },
       {
-        rule: `self.lowerAscii().startsWith('https://') || self.matches(r'${endpointForm.source.replaceAll('\\/', '/')}')`,
-        message: `write http://<host>:<port> without a path, for example ${endpointExample}`,
-      },
-      {
-        rule: "!self.matches(':[1-9][0-9]{0,4}$') || int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",
-        message: 'write a port from 1 to 65535; etcd listens for clients at 2379 by default',
+        rule: `self.lowerAscii().startsWith('https://') || self.matches(r'${endpointForm}')`,
+        message: endpointAdvice,
       },
     ),
   );
@@ -85,6 +87,7 @@ const spec = z
           .array(endpoint)
           .min(1)
           .max(8)
+          .refine((list) => new Set(list).size === list.length, { error: 'write each endpoint once' })
           .meta({
             description:
               'Where the etcd of the brokers listens: 1 to 8 addresses http://<host>:<port> of one etcd cluster. ' +
@@ -95,14 +98,14 @@ const spec = z
         storageRootPrefix: z
           .string()
           .max(256)
-          .regex(rootPrefixForm, { error: 'write the prefix with a leading and without a trailing slash' })
+          .regex(new RegExp(rootPrefixForm), { error: 'write the prefix with a leading and without a trailing slash' })
           .meta(
             rules(
               "The brokers' wal_cloud.uploader.root_prefix: the etcd prefix of what they stored of reliable topics. " +
                 "Danube's shipped configuration says /danube-data. " +
                 'Absent means: found from the keys of uploaded objects.',
               {
-                rule: `self.matches(r'${rootPrefixForm.source.replaceAll('\\/', '/')}')`,
+                rule: `self.matches(r'${rootPrefixForm}')`,
                 message:
                   "write the brokers' wal_cloud.uploader.root_prefix with a leading and without a trailing slash, for example /danube-data",
               },
@@ -293,7 +296,7 @@ export function effectiveSpec(spec: RebalancePolicySpec): EffectiveSpec {
 /**
  * Reads the spec of a policy that came from the API server.
  *
- * The server has checked it already, but for the keys of `matchLabels`; an older or newer CRD may have let other things through.
+ * The server has checked it already, by the definition that was installed at that time.
  * Unknown fields are dropped. `problems` are sentences for the condition Stalled, each with the path of its field in front.
  */
 export function readPolicySpec(
@@ -305,9 +308,10 @@ export function readPolicySpec(
   }
   return {
     problems: read.error.issues.map((issue) => {
+      const field = issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
       const message =
         issue.code === 'invalid_key' ? issue.issues.map((inner) => inner.message).join(', ') : issue.message;
-      return `${['spec', ...issue.path].join('.')}: ${message}`;
+      return `spec${field}: ${message}`;
     }),
   };
 }
@@ -320,17 +324,17 @@ export function readPolicySpec(
  * namespace of the operator.
  */
 export function endpointProblem(endpoint: string, namespace: string): string | null {
-  const host = endpointForm.exec(endpoint)?.[1];
-  if (host === undefined) {
-    return `${endpoint}: write http://<host>:<port> without a path, for example ${endpointExample}`;
+  const name = new RegExp(endpointForm).exec(endpoint)?.[1];
+  if (name === undefined) {
+    return `${endpoint}: ${endpointAdvice}`;
   }
-  const [, owner] = /^(?:[a-z0-9-]+\.)?[a-z0-9-]+\.([a-z0-9-]+)\.svc(?:\.cluster\.local)?$/.exec(host) ?? [];
+  const [, owner] = /^(?:[a-z0-9-]+\.)?[a-z0-9-]+\.([a-z0-9-]+)\.svc(?:\.cluster\.local)?$/.exec(name) ?? [];
   if (owner === namespace) {
     return null;
   }
   const found = owner === undefined ? 'is not the full name of a Service' : `is a Service of namespace ${owner}`;
   return (
-    `${endpoint}: ${host} ${found}; write http://<service>.${namespace}.svc:<port>, ` +
+    `${endpoint}: ${name} ${found}; write http://<service>.${namespace}.svc:<port>, ` +
     'or start the operator with --allow-any-etcd-endpoint'
   );
 }

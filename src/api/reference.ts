@@ -98,7 +98,9 @@ function ruleRows(schema: Schema, path: string): string[][] {
   const inner = Object.entries(schema.properties ?? {}).flatMap(([name, field]) =>
     ruleRows(field, path === '' ? name : `${path}.${name}`),
   );
-  return [...own, ...inner, ...(schema.items === undefined ? [] : ruleRows(schema.items, `${path}[]`))];
+  const items = schema.items === undefined ? [] : ruleRows(schema.items, `${path}[]`);
+  const values = schema.additionalProperties === undefined ? [] : ruleRows(schema.additionalProperties, `${path}.*`);
+  return [...own, ...inner, ...items, ...values];
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
