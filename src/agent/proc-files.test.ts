@@ -76,7 +76,7 @@ describe('/proc/net/tcp', () => {
 describe('a link of /proc/<pid>/fd', () => {
   it.each([
     ['socket:[1120]', '1120'],
-    ['/tmp/socket:[1120]', null],
+    ['/run/socket:[1120]', null],
     ['pipe:[1120]', null],
   ])('%s leads to socket %j', (link, inode) => {
     expect(parseSocketLink(link)).toBe(inode);
