@@ -2,9 +2,10 @@
  * Which topic without an owner goes where, and which topic waits, each with its reason. Pure: the operator re-checks
  * every decision in the transaction that carries it out (design §1.3, §5).
  */
+import type { EffectiveSpec } from '../api/rebalance-policy.ts';
 import { type BrokerFacts, brokerInPod, type DeathProof, judgeBroker } from './brokers.ts';
 import { createPlacement } from './placement.ts';
-import type { FailoverPolicy, RankingAlgorithm, Snapshot, UnassignedMarker } from './snapshot.ts';
+import type { Snapshot, UnassignedMarker } from './snapshot.ts';
 
 export interface Assign {
   readonly kind: 'Assign';
@@ -44,10 +45,7 @@ export interface Wait {
 
 export type Decision = Assign | Wait;
 
-export interface AssignmentPolicy {
-  readonly algorithm: RankingAlgorithm;
-  readonly failover: FailoverPolicy;
-}
+export type AssignmentPolicy = Pick<EffectiveSpec, 'ranking' | 'failover'>;
 
 /** A topic without owner and marker may be half deleted (contract 2.4): it is an orphan only after this long. */
 export const ORPHAN_AFTER_MS = 5000;
@@ -57,7 +55,7 @@ export function decideAssignments(
   brokers: ReadonlyMap<string, BrokerFacts>,
   policy: AssignmentPolicy,
 ): readonly Decision[] {
-  const placement = createPlacement(snapshot, brokers, policy.algorithm);
+  const placement = createPlacement(snapshot, brokers, policy.ranking.algorithm);
   const context: Context = { snapshot, brokers, policy, place: placement.place };
   const decisions: Decision[] = [];
   // Waiting markers first: the client that made the topic gives up after 2.3 s (contract M1).

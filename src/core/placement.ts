@@ -1,7 +1,8 @@
 /** Where a topic without an owner goes: the least loaded broker by the policy's ranking, counting what was just placed. */
+import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
 import type { BrokerFacts } from './brokers.ts';
 import { type RankingInput, scoreBrokers } from './ranking.ts';
-import type { RankingAlgorithm, Snapshot } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
 
 export interface Placement {
   /**

@@ -2,7 +2,7 @@
  * The brokers' three rankings, exactly as Danube 0.7.3 computes them (contract 4.2): a score per broker, lower is less
  * loaded. Source: the brokers' load manager; tested against 300 clusters ranked by the real functions.
  */
-import type { RankingAlgorithm } from './snapshot.ts';
+import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
 
 export interface RankingInput {
   readonly broker: string;

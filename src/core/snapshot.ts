@@ -5,6 +5,8 @@
 
 export interface BrokerRegistration {
   readonly brokerUrl: string;
+  /** Port of the admin listener, which opens last; the host is that of `brokerUrl` (contract 2.5). */
+  readonly adminPort: number | undefined;
   /** Order of registrations is the order of these. */
   readonly createRevision: number;
 }
@@ -130,11 +132,3 @@ export interface Snapshot {
   /** When a topic was first seen without an owner, epoch ms. */
   readonly unownedSince: ReadonlyMap<string, number>;
 }
-
-export interface FailoverPolicy {
-  readonly samePodWaitSeconds: number;
-  readonly resumeOffsets: boolean;
-  readonly offsetMargin: number;
-}
-
-export type RankingAlgorithm = 'DanubeFair' | 'DanubeBalanced' | 'DanubeWeightedLoad';

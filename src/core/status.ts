@@ -1,0 +1,385 @@
+/** What users see of a broker and of a policy, made from the snapshot and the decisions. Pure. */
+import type { BrokerLoadStatus } from '../api/broker-load.ts';
+import {
+  type BrokerConditionUpdate,
+  type Condition,
+  type PolicyConditionUpdate,
+  removeCondition,
+  setCondition,
+} from '../api/conditions.ts';
+import type { EffectiveSpec, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
+import type { Wait } from './assignment.ts';
+import { type BrokerFacts, brokerInPod } from './brokers.ts';
+import { type Rank, rankBrokers, rankingInput } from './placement.ts';
+import type { AgentUsage, BrokerPod, Snapshot } from './snapshot.ts';
+
+/** An agent's report counts for this long. */
+export const METRICS_STALE_AFTER_MS = 30_000;
+
+export interface BrokerView {
+  /** Of the BrokerLoad: the Pod's name, or `broker-<id>`. */
+  readonly name: string;
+  readonly pod: BrokerPod | undefined;
+  readonly broker: BrokerFacts | undefined;
+  readonly rank: Rank | undefined;
+}
+
+/** One view for each broker Pod and for each registered broker without one, by name. */
+export function viewBrokers(
+  snapshot: Snapshot,
+  brokers: ReadonlyMap<string, BrokerFacts>,
+  algorithm: EffectiveSpec['ranking']['algorithm'],
+): readonly BrokerView[] {
+  const views: { name: string; pod: BrokerPod | undefined; broker: BrokerFacts | undefined }[] = [];
+  for (const pod of snapshot.pods)
+    views.push({ name: pod.name, pod, broker: brokerInPod(snapshot, brokers, pod.name) });
+  for (const broker of brokers.values()) {
+    if (broker.pod === undefined && snapshot.metadata.registrations.has(broker.id)) {
+      views.push({ name: `broker-${broker.id}`, pod: undefined, broker });
+    }
+  }
+  const ranked = views.flatMap(({ broker }) => (broker === undefined ? [] : [rankingInput(snapshot, broker)]));
+  const ranks = new Map(rankBrokers(algorithm, ranked).map((rank) => [rank.broker, rank]));
+  return views
+    .map((view) => ({ ...view, rank: view.broker && ranks.get(view.broker.id) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** `previous` keeps the id of a broker that is gone, so that its death can be judged by the next leader too. */
+export function brokerLoadStatus(
+  snapshot: Snapshot,
+  view: BrokerView,
+  previous: BrokerLoadStatus | undefined,
+  generation: number,
+): BrokerLoadStatus {
+  const { broker, pod, rank } = view;
+  const agent = pod && snapshot.agents.get(pod.uid);
+  const report = broker && snapshot.metadata.reports.get(broker.id);
+  const brokerID = broker?.id ?? previous?.brokerID;
+  const brokerURL = (broker && snapshot.metadata.registrations.get(broker.id)?.brokerUrl) ?? previous?.brokerURL;
+  const podUID = pod?.uid ?? previous?.podUID;
+  const state = stateOf(broker, brokerID);
+  const now = new Date(snapshot.now);
+  let conditions: readonly Condition[] = previous?.conditions ?? [];
+  for (const update of [readiness(view, brokerID), metricsUsable(snapshot, pod, agent)]) {
+    conditions = setCondition(conditions, { ...update, observedGeneration: generation }, now);
+  }
+  const bytesInPerSecond = report?.topics.reduce((sum, topic) => sum + topic.bytesPerSecond, 0);
+  return {
+    observedGeneration: generation,
+    conditions: [...conditions],
+    ...(podUID !== undefined && { podUID }),
+    ...(brokerID !== undefined && { brokerID }),
+    ...(brokerURL !== undefined && { brokerURL }),
+    ...(state !== undefined && { state }),
+    ...(agent?.source != null && {
+      usage: {
+        ...(agent.cpuCores !== null && { cpuCores: round(agent.cpuCores, 1000) }),
+        ...(agent.memoryBytes !== null && { memoryBytes: Math.round(agent.memoryBytes) }),
+        source: agent.source,
+        observedAt: new Date(agent.observedAt).toISOString(),
+      },
+      ...((agent.cpuLimitCores !== null || agent.memoryLimitBytes !== null) && {
+        capacity: {
+          ...(agent.cpuLimitCores !== null && { cpuCores: round(agent.cpuLimitCores, 1000) }),
+          ...(agent.memoryLimitBytes !== null && { memoryBytes: agent.memoryLimitBytes }),
+        },
+      }),
+    }),
+    ...(report !== undefined && {
+      rates: {
+        messagesInPerSecond: report.topics.reduce((sum, topic) => sum + topic.messagesPerSecond, 0),
+        bytesInPerSecond: bytesInPerSecond ?? 0,
+      },
+      connections: report.topics.reduce((sum, topic) => sum + topic.producers + topic.consumers, 0),
+    }),
+    topics: brokerID === undefined ? 0 : (snapshot.metadata.topicsOf.get(brokerID)?.size ?? 0),
+    ...(rank !== undefined && { score: rank.score, rank: rank.rank }),
+    display: displayOf(agent, bytesInPerSecond),
+  };
+}
+
+function stateOf(broker: BrokerFacts | undefined, brokerID: string | undefined): BrokerLoadStatus['state'] {
+  if (broker === undefined) return brokerID === undefined ? undefined : 'Lost';
+  if (broker.mode === 'draining') return 'Draining';
+  if (broker.mode === 'drained') return 'Drained';
+  return 'Active';
+}
+
+type WithoutGeneration<T> = T extends unknown ? Omit<T, 'observedGeneration'> : never;
+
+function readiness(
+  { broker, pod }: BrokerView,
+  brokerID: string | undefined,
+): WithoutGeneration<BrokerConditionUpdate> {
+  if (broker?.accepting) return { type: 'Ready', status: 'True', reason: 'Serving', message: 'takes topics' };
+  if (broker !== undefined) {
+    const message =
+      broker.mode === 'active'
+        ? 'is registered, and neither its admin port nor its load report says yet that it watches its assignments'
+        : `is in state ${broker.mode} and takes no topics; activate it to change that`;
+    return { type: 'Ready', status: 'False', reason: 'NotAccepting', message };
+  }
+  if (brokerID !== undefined) {
+    const where = pod === undefined ? 'its Pod is gone' : `Pod ${pod.name} is there; look into the broker's log`;
+    return {
+      type: 'Ready',
+      status: 'False',
+      reason: 'Lost',
+      message: `broker ${brokerID} is not registered; ${where}`,
+    };
+  }
+  return { type: 'Ready', status: 'False', reason: 'NotRegistered', message: 'no broker has registered from this Pod' };
+}
+
+function metricsUsable(
+  snapshot: Snapshot,
+  pod: BrokerPod | undefined,
+  agent: AgentUsage | undefined,
+): WithoutGeneration<BrokerConditionUpdate> {
+  const type = 'MetricsUsable';
+  if (agent === undefined) {
+    const message = pod === undefined ? 'the broker has no Pod' : `no agent has answered at Pod ${pod.name}`;
+    return { type, status: 'False', reason: 'NoAgent', message };
+  }
+  const ageMs = snapshot.now - agent.observedAt;
+  if (ageMs > METRICS_STALE_AFTER_MS) {
+    return { type, status: 'False', reason: 'Stale', message: `the last report is ${Math.round(ageMs / 1000)} s old` };
+  }
+  if (agent.source === null) {
+    return { type, status: 'False', reason: 'WrongCgroup', message: agent.reason ?? 'the agent names no source' };
+  }
+  return { type, status: 'True', reason: 'Fresh', message: agent.reason ?? `measured from ${agent.source}` };
+}
+
+function displayOf(
+  agent: AgentUsage | undefined,
+  bytesInPerSecond: number | undefined,
+): NonNullable<BrokerLoadStatus['display']> {
+  const withLimit = (used: string, limit: string | undefined) => (limit === undefined ? used : `${used}/${limit}`);
+  return {
+    ...(agent?.cpuCores != null && {
+      cpu: withLimit(
+        agent.cpuCores.toFixed(2),
+        agent.cpuLimitCores === null ? undefined : String(round(agent.cpuLimitCores, 100)),
+      ),
+    }),
+    ...(agent?.memoryBytes != null && {
+      memory: withLimit(
+        formatBytes(agent.memoryBytes),
+        agent.memoryLimitBytes === null ? undefined : formatBytes(agent.memoryLimitBytes),
+      ),
+    }),
+    ...(bytesInPerSecond !== undefined && { in: `${(bytesInPerSecond / 1e6).toFixed(2)}MB/s` }),
+  };
+}
+
+/** `312Mi`, `1.5Gi`. */
+export function formatBytes(bytes: number): string {
+  const gibibytes = bytes / 1024 ** 3;
+  return gibibytes >= 1 ? `${round(gibibytes, 10)}Gi` : `${Math.round(bytes / 1024 ** 2)}Mi`;
+}
+
+function round(value: number, perUnit: number): number {
+  return Math.round(value * perUnit) / perUnit;
+}
+
+/** Where the operator stands with the brokers' etcd, for status. */
+export interface AuthorityView {
+  readonly state:
+    | 'NotWanted'
+    | 'Connecting'
+    | 'Held'
+    | 'HeldByBroker'
+    | 'Fenced'
+    | 'PolicyConflict'
+    | 'ForeignOperator';
+  readonly message: string;
+  readonly epoch?: number;
+  /** Epoch ms until which we only look on. */
+  readonly quietUntil?: number;
+  readonly clusterUID?: string;
+}
+
+export interface PolicyFacts {
+  readonly generation: number;
+  readonly now: number;
+  /** What keeps the spec from being acted on. */
+  readonly specProblems: readonly string[];
+  readonly effective: EffectiveSpec | undefined;
+  readonly etcdError: string | undefined;
+  readonly authority: AuthorityView;
+  readonly operator: string;
+  /** Undefined until etcd was read once. */
+  readonly cluster:
+    | {
+        readonly snapshot: Snapshot;
+        readonly brokers: ReadonlyMap<string, BrokerFacts>;
+        readonly views: readonly BrokerView[];
+        readonly waits: readonly Wait[];
+      }
+    | undefined;
+}
+
+export function policyStatus(facts: PolicyFacts, previous: RebalancePolicyStatus | undefined): RebalancePolicyStatus {
+  const { cluster, authority, effective, generation } = facts;
+  const now = new Date(facts.now);
+  let conditions: readonly Condition[] = previous?.conditions ?? [];
+  for (const update of policyConditionUpdates(facts)) {
+    conditions = setCondition(conditions, { ...update, observedGeneration: generation }, now);
+  }
+  const present = new Set(policyConditionUpdates(facts).map((update) => update.type as string));
+  for (const type of ['Stalled', 'Reconciling']) if (!present.has(type)) conditions = removeCondition(conditions, type);
+  const metadata = cluster?.snapshot.metadata;
+  return {
+    observedGeneration: generation,
+    conditions: [...conditions],
+    operator: facts.operator,
+    ...(effective !== undefined && {
+      effective: {
+        etcd: { storageRootPrefixes: storageRoots(effective, cluster?.snapshot) },
+        ranking: effective.ranking,
+        failover: effective.failover,
+      },
+    }),
+    ...(authority.clusterUID !== undefined && { clusterUID: authority.clusterUID }),
+    ...(authority.epoch !== undefined && { fencingEpoch: authority.epoch }),
+    ...(metadata?.leader !== undefined && { leaderID: metadata.leader.id }),
+    ...(cluster !== undefined &&
+      metadata !== undefined && {
+        brokers: {
+          total: cluster.views.length,
+          live: cluster.views.filter((view) => view.broker !== undefined).length,
+        },
+        topics: {
+          total: metadata.topics.size,
+          unserved: countUnserved(cluster.snapshot, cluster.brokers),
+          reliable: [...metadata.deliveries.values()].filter((delivery) => delivery === 'Reliable').length,
+        },
+      }),
+  };
+}
+
+function storageRoots(effective: EffectiveSpec, snapshot: Snapshot | undefined): string[] {
+  if (effective.etcd.storageRootPrefix !== undefined) return [effective.etcd.storageRootPrefix];
+  return [...(snapshot?.metadata.storageRoots ?? [])].sort().slice(0, 8);
+}
+
+/** Topics that no live broker owns. */
+export function countUnserved(snapshot: Snapshot, brokers: ReadonlyMap<string, BrokerFacts>): number {
+  let unserved = snapshot.metadata.unowned.size;
+  for (const [broker, topics] of snapshot.metadata.topicsOf) {
+    if (brokers.get(broker)?.liveness.state !== 'Live') unserved += topics.size;
+  }
+  return unserved;
+}
+
+type PolicyUpdate = WithoutGeneration<PolicyConditionUpdate>;
+
+function policyConditionUpdates(facts: PolicyFacts): readonly PolicyUpdate[] {
+  return [...readyUpdates(facts), servedUpdate(facts), metricsUpdate(facts), leadingUpdate(facts)];
+}
+
+function readyUpdates({ specProblems, authority, etcdError, cluster, now }: PolicyFacts): readonly PolicyUpdate[] {
+  const stalled = (
+    reason: 'InvalidSpec' | 'PolicyConflict' | 'ForeignOperator',
+    message: string,
+  ): readonly PolicyUpdate[] => [
+    { type: 'Ready', status: 'False', reason, message },
+    { type: 'Stalled', status: 'True', reason, message },
+  ];
+  if (specProblems.length > 0) return stalled('InvalidSpec', specProblems.join('; '));
+  if (authority.state === 'PolicyConflict' || authority.state === 'ForeignOperator') {
+    return stalled(authority.state, authority.message);
+  }
+  if (etcdError !== undefined) {
+    return [
+      { type: 'Ready', status: 'False', reason: 'EtcdUnreachable', message: etcdError },
+      { type: 'Reconciling', status: 'True', reason: 'EtcdUnreachable', message: 'tries again and again' },
+    ];
+  }
+  if (cluster === undefined) {
+    const message = "reads the brokers' metadata for the first time";
+    return [
+      { type: 'Ready', status: 'False', reason: 'Starting', message },
+      { type: 'Reconciling', status: 'True', reason: 'Starting', message },
+    ];
+  }
+  const updates: PolicyUpdate[] = [];
+  if (authority.quietUntil !== undefined && authority.quietUntil > now) {
+    const message = `took the leader key over from a broker; looks on until ${new Date(authority.quietUntil).toISOString()}`;
+    updates.push({ type: 'Reconciling', status: 'True', reason: 'QuietPeriod', message });
+  }
+  if (cluster.views.length === 0) {
+    const message = 'no Pod matches spec.brokerSelector and no broker is registered in etcd';
+    return [...updates, { type: 'Ready', status: 'False', reason: 'NoBrokers', message }];
+  }
+  const message = `${cluster.views.length} brokers, ${cluster.snapshot.metadata.topics.size} topics`;
+  return [...updates, { type: 'Ready', status: 'True', reason: 'Reconciled', message }];
+}
+
+function servedUpdate({ cluster, etcdError }: PolicyFacts): PolicyUpdate {
+  const type = 'TopicsServed';
+  if (cluster === undefined || etcdError !== undefined) {
+    return { type, status: 'Unknown', reason: 'EtcdUnreachable', message: etcdError ?? 'etcd has not been read yet' };
+  }
+  const unserved = countUnserved(cluster.snapshot, cluster.brokers);
+  if (unserved === 0) {
+    const message = `all ${cluster.snapshot.metadata.topics.size} topics have a live owner`;
+    return { type, status: 'True', reason: 'AllServed', message };
+  }
+  const message = `${unserved} topics have no live owner. ${explainWaits(cluster.waits)}`.trim();
+  return { type, status: 'False', reason: 'Unserved', message };
+}
+
+/** `12 AwaitingSamePod: /default/a its owner …`: one example for each reason. */
+function explainWaits(waits: readonly Wait[]): string {
+  const byReason = new Map<string, Wait[]>();
+  for (const wait of waits) byReason.set(wait.reason, [...(byReason.get(wait.reason) ?? []), wait]);
+  return [...byReason]
+    .map(
+      ([reason, [first, ...rest]]) => `${rest.length + 1} ${reason}, for example ${first?.topic}: ${first?.message}.`,
+    )
+    .join(' ');
+}
+
+function metricsUpdate({ cluster }: PolicyFacts): PolicyUpdate {
+  const type = 'MetricsUsable';
+  const live = cluster?.views.filter((view) => view.broker !== undefined) ?? [];
+  if (cluster === undefined || live.length === 0) {
+    return { type, status: 'Unknown', reason: 'NoBrokers', message: 'there is no live broker to measure' };
+  }
+  const { snapshot } = cluster;
+  const problems = live.map((view) => ({
+    name: view.name,
+    update: metricsUsable(snapshot, view.pod, view.pod && snapshot.agents.get(view.pod.uid)),
+  }));
+  const withoutAgent = problems.filter(({ update }) => update.reason === 'NoAgent').map(({ name }) => name);
+  if (withoutAgent.length > 0) {
+    return {
+      type,
+      status: 'False',
+      reason: 'NoAgent',
+      message: `no agent answers for ${withoutAgent.slice(0, 10).join(', ')}`,
+    };
+  }
+  const stale = problems.filter(({ update }) => update.status !== 'True').map(({ name }) => name);
+  if (stale.length > 0) {
+    return { type, status: 'False', reason: 'Stale', message: `no usable figures of ${stale.slice(0, 10).join(', ')}` };
+  }
+  return { type, status: 'True', reason: 'Fresh', message: `fresh figures of ${live.length} brokers` };
+}
+
+function leadingUpdate({ authority }: PolicyFacts): PolicyUpdate {
+  const { message } = authority;
+  switch (authority.state) {
+    case 'Held':
+      return { type: 'Leading', status: 'True', reason: 'Held', message };
+    case 'NotWanted':
+    case 'HeldByBroker':
+    case 'Fenced':
+      return { type: 'Leading', status: 'False', reason: authority.state, message };
+    default:
+      return { type: 'Leading', status: 'Unknown', reason: 'Connecting', message };
+  }
+}

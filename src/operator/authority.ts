@@ -1,0 +1,321 @@
+/**
+ * The right to write to one brokers' etcd: our identity in it, the fence that every write compares, and the brokers'
+ * leader key, held under one stable id per policy (design §4). The Kubernetes Lease elects; this is what makes it safe.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ClusterMetadata } from '../core/snapshot.ts';
+import type { AuthorityView } from '../core/status.ts';
+import { LEADER_KEY } from '../danube/keys.ts';
+import { OWN_PREFIX } from '../danube/metadata.ts';
+import { type Compare, type Entry, EtcdError, type EtcdPort, type Operation } from '../etcd/port.ts';
+import type { Logger } from './logger.ts';
+
+const IDENTITY_KEY = `${OWN_PREFIX}identity`;
+const FENCE_KEY = `${OWN_PREFIX}fence`;
+const LANE_KEY = `${OWN_PREFIX}commits/main`;
+
+/** Longer than any take-over, so that no broker grabs the key in between. */
+const LEADER_LEASE_SECONDS = 20;
+const KEEP_ALIVE_MS = 5000;
+/** A broker whose key we took notices at its next look, up to 10 s later (contract §3). */
+const QUIET_MS = 12_000;
+const RETRY_MS = 200;
+
+export interface AuthorityOptions {
+  readonly etcd: EtcdPort;
+  readonly policy: { readonly namespace: string; readonly name: string; readonly uid: string };
+  /** The uid of the namespace kube-system: which Kubernetes cluster this is. */
+  readonly kubeSystemUID: string;
+  /** This replica. */
+  readonly identity: string;
+  /** Whether the Lease is certainly ours now: only then may the fence be taken. */
+  readonly mayTakeFence: () => boolean;
+  readonly log: Logger;
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
+export type FencedCommit =
+  | { readonly outcome: 'applied'; readonly revision: number }
+  | { readonly outcome: 'refused'; readonly revision: number; readonly found: readonly Entry[] }
+  /** Somebody else leads; nothing more may be written. */
+  | { readonly outcome: 'fenced' };
+
+export interface Authority {
+  view(): AuthorityView;
+  /** Whether decisions may be carried out now. */
+  mayAct(now: number): boolean;
+  /** One step towards holding fence and leader key, or away from them. Idempotent. @throws EtcdError */
+  step(metadata: ClusterMetadata, wanted: boolean): Promise<void>;
+  /** One transaction under fence and leader key, its outcome certain. @throws EtcdError when closed before it is. */
+  commit(compares: readonly Compare[], operations: readonly Operation[]): Promise<FencedCommit>;
+  /** Stops renewing. With `giveUp` the leader key goes at once, so that brokers lead themselves again. */
+  close(giveUp: boolean): Promise<void>;
+}
+
+interface Fence {
+  readonly value: string;
+  readonly epoch: number;
+  readonly revision: number;
+}
+
+/** A u64 below 2^53 that is the same for every replica and start, and no broker's but by a chance of 2^-53. */
+export function leaderIdOf(policyUID: string): string {
+  const digest = createHash('sha256').update(policyUID).digest('hex');
+  return (BigInt(`0x${digest.slice(0, 13)}`) + 1n).toString();
+}
+
+export function createAuthority(options: AuthorityOptions): Authority {
+  const { etcd, policy, log, now } = options;
+  const leaderId = leaderIdOf(policy.uid);
+  const closed = new AbortController();
+  let fence: Fence | undefined;
+  let fenced = false;
+  let lease: string | undefined;
+  let leaderRevision = 0;
+  let laneRevision = 0;
+  let quietUntil = 0;
+  let clusterUID: string | undefined;
+  let state: AuthorityView['state'] = 'Connecting';
+  let message = 'the leader key has not been read yet';
+
+  function become(next: AuthorityView['state'], why: string): void {
+    if (next !== state) log.info({ policy: policy.name, authority: next, epoch: fence?.epoch, leaderId }, why);
+    state = next;
+    message = why;
+  }
+
+  const keepAlive = setInterval(() => {
+    if (lease === undefined) return;
+    const id = lease;
+    etcd.keepAliveLease(id).then(
+      (seconds) => {
+        if (seconds === 0 && lease === id) {
+          log.warn({ policy: policy.name }, 'the lease of the leader key has expired');
+          lease = undefined;
+        }
+      },
+      (error: EtcdError) => log.warn({ policy: policy.name, error: error.message }, 'the leader lease was not renewed'),
+    );
+  }, KEEP_ALIVE_MS);
+
+  /** Writes who we are, once; false if the etcd belongs to somebody else. */
+  async function claimIdentity(metadata: ClusterMetadata): Promise<boolean> {
+    const ours = { kubeSystemUID: options.kubeSystemUID, policy: `${policy.namespace}/${policy.name}` };
+    let text = metadata.own.get(IDENTITY_KEY)?.value ?? (await etcd.get(IDENTITY_KEY))?.value.toString('utf8');
+    if (text === undefined) {
+      const value = JSON.stringify({ clusterUID: randomUUID(), ...ours });
+      // Whatever the outcome, the key is read back: another installation may have been first.
+      await etcd.commit([{ key: IDENTITY_KEY, modRevision: 0 }], [{ put: IDENTITY_KEY, value }]);
+      text = (await etcd.get(IDENTITY_KEY))?.value.toString('utf8');
+      if (text === undefined) throw new EtcdError('the identity was not written; it will be tried again');
+    }
+    const found = parseIdentity(text);
+    clusterUID = found.clusterUID;
+    if (found.kubeSystemUID === ours.kubeSystemUID && found.policy === ours.policy) return true;
+    become(
+      'PolicyConflict',
+      `this etcd belongs to policy ${found.policy} of the Kubernetes cluster ${found.kubeSystemUID} ` +
+        `(this is ${ours.policy} of ${ours.kubeSystemUID}); if that one is gone for good, delete the etcd key ${IDENTITY_KEY}`,
+    );
+    return false;
+  }
+
+  async function takeFence(): Promise<boolean> {
+    if (!options.mayTakeFence()) return false;
+    const before = await etcd.get(FENCE_KEY);
+    const epoch = (before === undefined ? 0 : parseEpoch(before.value.toString('utf8'))) + 1;
+    const value = JSON.stringify({ epoch, holder: options.identity, nonce: randomUUID() });
+    if (!options.mayTakeFence()) return false;
+    await etcd.commit([{ key: FENCE_KEY, modRevision: before?.modRevision ?? 0 }], [{ put: FENCE_KEY, value }]);
+    // The nonce tells whether it is ours, however the call ended.
+    const after = await etcd.get(FENCE_KEY);
+    if (after?.value.toString('utf8') !== value) return false;
+    fence = { value, epoch, revision: after.modRevision };
+    fenced = false;
+    laneRevision = (await etcd.get(LANE_KEY))?.modRevision ?? 0;
+    log.info({ policy: policy.name, epoch, identity: options.identity }, 'took the fence');
+    return true;
+  }
+
+  async function takeLeaderKey(metadata: ClusterMetadata, held: Fence): Promise<void> {
+    const current = metadata.leader;
+    if (current?.id === leaderId && lease !== undefined && current.modRevision === leaderRevision) {
+      become('Held', `holds ${LEADER_KEY} as ${leaderId}, epoch ${held.epoch}`);
+      return;
+    }
+    // Our own write may not have come back by the watch yet.
+    if (lease !== undefined && metadata.revision < leaderRevision) return;
+    if (current !== undefined && current.id !== leaderId && !isBroker(metadata, current.id)) {
+      become('ForeignOperator', `${LEADER_KEY} holds ${current.id}, which is no broker's id and not ours: hands off`);
+      return;
+    }
+    const fromBroker = current !== undefined && current.id !== leaderId;
+    if (fromBroker) become('HeldByBroker', `${LEADER_KEY} holds broker ${current.id}; taking it over`);
+    lease ??= await etcd.grantLease(LEADER_LEASE_SECONDS);
+    const result = await etcd.commit(
+      [
+        { key: FENCE_KEY, value: held.value },
+        { key: LEADER_KEY, modRevision: current?.modRevision ?? 0 },
+      ],
+      [{ put: LEADER_KEY, value: leaderId, lease }],
+    );
+    const mine = lease;
+    const after = result.outcome === 'applied' ? undefined : await etcd.get(LEADER_KEY);
+    if (result.outcome !== 'applied' && !(after?.value.toString('utf8') === leaderId && after.lease === mine)) return;
+    leaderRevision = result.outcome === 'applied' ? result.revision : (after?.modRevision ?? 0);
+    if (fromBroker) quietUntil = now() + QUIET_MS;
+    become(
+      'Held',
+      fromBroker
+        ? `took ${LEADER_KEY} over from broker ${current.id}; looks on for ${QUIET_MS / 1000} s, since that broker may not know yet`
+        : `holds ${LEADER_KEY} as ${leaderId}, epoch ${held.epoch}`,
+    );
+  }
+
+  async function revokeLeaderKey(): Promise<void> {
+    if (lease === undefined) return;
+    const id = lease;
+    lease = undefined;
+    await etcd.revokeLease(id);
+  }
+
+  function isFencedIn(metadata: ClusterMetadata): boolean {
+    if (fence === undefined || metadata.revision < fence.revision) return false;
+    return metadata.own.get(FENCE_KEY)?.value !== fence.value;
+  }
+
+  /** After an error: makes the outcome certain by moving the lane on, so that a late request can no longer apply. */
+  async function resolveUnknown(held: Fence, transaction: string): Promise<number | undefined> {
+    const barriers = new Set<string>();
+    for (;;) {
+      const barrier = randomUUID();
+      barriers.add(barrier);
+      const result = await etcd.commit(
+        [{ key: LANE_KEY, modRevision: laneRevision }],
+        [{ put: LANE_KEY, value: laneValue(held.epoch, barrier) }],
+      );
+      if (result.outcome === 'applied') {
+        laneRevision = result.revision;
+        return undefined;
+      }
+      if (result.outcome === 'refused') {
+        const lane = result.found.find((entry) => entry.key === LANE_KEY);
+        const author = lane === undefined ? undefined : parseLane(lane.value.toString('utf8'));
+        laneRevision = lane?.modRevision ?? 0;
+        if (author === transaction) return laneRevision;
+        if (author !== undefined && barriers.has(author)) return undefined;
+        fenced = true;
+        return undefined;
+      }
+      await delay(RETRY_MS, undefined, { signal: closed.signal }).catch(() => {
+        throw new EtcdError('closed before the outcome of a transaction was known', { cause: result.error });
+      });
+    }
+  }
+
+  return {
+    view: () => ({
+      state: fenced ? 'Fenced' : state,
+      message: fenced ? 'another replica has taken over; the writes of this one are refused' : message,
+      ...(fence !== undefined && { epoch: fence.epoch }),
+      ...(quietUntil > 0 && { quietUntil }),
+      ...(clusterUID !== undefined && { clusterUID }),
+    }),
+
+    mayAct: (at) => state === 'Held' && fence !== undefined && !fenced && lease !== undefined && at >= quietUntil,
+
+    async step(metadata, wanted) {
+      if (!wanted) {
+        await revokeLeaderKey();
+        fence = undefined;
+        become('NotWanted', 'in mode Observe the brokers lead themselves');
+        return;
+      }
+      if (isFencedIn(metadata)) fenced = true;
+      if (fence === undefined || fenced) {
+        if (!(await claimIdentity(metadata)) || !(await takeFence())) return;
+      }
+      if (fence !== undefined) await takeLeaderKey(metadata, fence);
+    },
+
+    async commit(compares, operations) {
+      const held = fence;
+      if (held === undefined || fenced) return { outcome: 'fenced' };
+      const transaction = randomUUID();
+      const result = await etcd.commit(
+        [
+          { key: FENCE_KEY, value: held.value },
+          { key: LEADER_KEY, value: leaderId },
+          { key: LANE_KEY, modRevision: laneRevision },
+          ...compares,
+        ],
+        [{ put: LANE_KEY, value: laneValue(held.epoch, transaction) }, ...operations],
+      );
+      if (result.outcome === 'applied') {
+        laneRevision = result.revision;
+        return result;
+      }
+      if (result.outcome === 'unknown') {
+        log.warn(
+          { policy: policy.name, error: result.error.message },
+          'outcome of a transaction unknown; reading back',
+        );
+        const revision = await resolveUnknown(held, transaction);
+        if (revision !== undefined) return { outcome: 'applied', revision };
+        return fenced ? { outcome: 'fenced' } : { outcome: 'refused', revision: laneRevision, found: [] };
+      }
+      const found = new Map(result.found.map((entry) => [entry.key, entry]));
+      if (found.get(FENCE_KEY)?.value.toString('utf8') !== held.value) {
+        fenced = true;
+        return { outcome: 'fenced' };
+      }
+      laneRevision = found.get(LANE_KEY)?.modRevision ?? 0;
+      return result;
+    },
+
+    async close(giveUp) {
+      clearInterval(keepAlive);
+      closed.abort();
+      if (giveUp) await revokeLeaderKey();
+    },
+  };
+}
+
+/** A zombie broker may lead on without a registration; its report or state key shows that the id is a broker's. */
+function isBroker(metadata: ClusterMetadata, id: string): boolean {
+  return metadata.registrations.has(id) || metadata.reports.has(id) || metadata.states.has(id);
+}
+
+function laneValue(epoch: number, transaction: string): string {
+  return JSON.stringify({ epoch, transaction });
+}
+
+function parseLane(text: string): string | undefined {
+  const transaction = parseObject(text).transaction;
+  return typeof transaction === 'string' ? transaction : undefined;
+}
+
+/** @throws EtcdError when the key holds something that is not ours: going on could reuse an epoch. */
+function parseEpoch(text: string): number {
+  const epoch = parseObject(text).epoch;
+  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 0) {
+    throw new EtcdError(`${FENCE_KEY} does not hold a fence of ours (${text.slice(0, 100)}); delete it to start again`);
+  }
+  return epoch;
+}
+
+function parseIdentity(text: string): { clusterUID: string; kubeSystemUID: string; policy: string } {
+  const { clusterUID, kubeSystemUID, policy } = parseObject(text);
+  return { clusterUID: String(clusterUID), kubeSystemUID: String(kubeSystemUID), policy: String(policy) };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,171 @@
+/** Carries decisions out: reads what is too large for the snapshot, commits in packs, and says what became of each. */
+import type { Assign } from '../core/assignment.ts';
+import type { ClusterMetadata } from '../core/snapshot.ts';
+import { DEFAULT_STORAGE_ROOTS, objectsPrefix, parseKey, sealedStateKey, subscriptionsPrefix } from '../danube/keys.ts';
+import { OWN_PREFIX } from '../danube/metadata.ts';
+import { decodeCursor, decodeObjectEnd, decodeSealedState } from '../danube/values.ts';
+import type { EtcdPort, Operation } from '../etcd/port.ts';
+import type { Authority } from './authority.ts';
+import {
+  mergeCompares,
+  offsetsKey,
+  packTransactions,
+  type SeedPolicy,
+  type TopicHistory,
+  type TopicTransaction,
+  topicTransaction,
+} from './transactions.ts';
+
+export interface ExecuteOptions {
+  readonly etcd: EtcdPort;
+  readonly authority: Authority;
+  readonly metadata: ClusterMetadata;
+  readonly assigns: readonly Assign[];
+  readonly seed: SeedPolicy;
+  /** The policy's storage root, if it names one. */
+  readonly storageRoot: string | undefined;
+  /** When and why each broker was found dead, and its Pod, for the record. */
+  readonly deaths: ReadonlyMap<string, { readonly pod: string | undefined; readonly provenAt: number }>;
+  readonly now: () => number;
+}
+
+export interface Execution {
+  readonly applied: readonly Assign[];
+  readonly refused: readonly Assign[];
+  /** Revision at which all that was applied can be seen; 0 when nothing was. */
+  readonly revision: number;
+  readonly fenced: boolean;
+}
+
+const PARALLEL_READS = 16;
+
+/** @throws EtcdError when etcd does not answer; what was applied by then shows in the metadata. */
+export async function execute(options: ExecuteOptions): Promise<Execution> {
+  const applied: Assign[] = [];
+  const refused: Assign[] = [];
+  let revision = 0;
+
+  async function commitPack(pack: readonly TopicTransaction[]): Promise<boolean> {
+    const record = failoverRecord(options, pack);
+    const operations = pack.flatMap((topic) => topic.operations);
+    const result = await options.authority.commit(mergeCompares(pack), record ? [...operations, record] : operations);
+    if (result.outcome === 'fenced') return false;
+    if (result.outcome === 'applied') {
+      revision = result.revision;
+      applied.push(...pack.map(({ assign }) => assign));
+      return true;
+    }
+    const [only] = pack;
+    if (pack.length === 1 && only !== undefined) {
+      refused.push(only.assign);
+      return true;
+    }
+    // One topic of the pack has changed meanwhile; the others need not wait for the next round.
+    for (const topic of pack) if (!(await commitPack([topic]))) return false;
+    return true;
+  }
+
+  // Topics without a past first: their clients are waiting (contract M1), and nothing need be read for them.
+  const plain = options.assigns.filter(({ seed }) => seed === 'never');
+  const seeded = options.assigns.filter(({ seed }) => seed !== 'never');
+  for (const pack of packTransactions(plain.map((assign) => transactionOf(options, assign, undefined)))) {
+    if (!(await commitPack(pack))) return { applied, refused, revision, fenced: true };
+  }
+  for (let at = 0; at < seeded.length; at += PARALLEL_READS) {
+    const batch = seeded.slice(at, at + PARALLEL_READS);
+    const transactions = await Promise.all(
+      batch.map(async (assign) => transactionOf(options, assign, await readHistory(options, assign))),
+    );
+    for (const pack of packTransactions(transactions)) {
+      if (!(await commitPack(pack))) return { applied, refused, revision, fenced: true };
+    }
+  }
+  return { applied, refused, revision, fenced: false };
+}
+
+function transactionOf(options: ExecuteOptions, assign: Assign, history: TopicHistory | undefined): TopicTransaction {
+  return topicTransaction(options.metadata, assign, history, options.seed, Math.floor(options.now() / 1000));
+}
+
+async function readHistory(options: ExecuteOptions, assign: Assign): Promise<TopicHistory> {
+  const { etcd, metadata } = options;
+  const roots = storageRoots(options);
+  const [note, subscriptions, ...perRoot] = await Promise.all([
+    etcd.get(offsetsKey(assign.topic)),
+    etcd.read(subscriptionsPrefix(assign.topic)),
+    ...roots.map(async (root) => ({
+      root,
+      state: await etcd.get(sealedStateKey(root, assign.topic)),
+      objects: await etcd.read(objectsPrefix(root, assign.topic)),
+    })),
+  ]);
+  const cursors: bigint[] = [];
+  for (const { key, value } of subscriptions.entries) {
+    const cursor = parseKey(key).kind === 'cursor' ? decodeCursor(value) : undefined;
+    if (cursor?.ok) cursors.push(cursor.value);
+  }
+  const objectEnds: bigint[] = [];
+  const stateRevisions = new Map<string, number>();
+  let sealedOffset: bigint | undefined;
+  for (const { root, state, objects } of perRoot) {
+    stateRevisions.set(root, state?.modRevision ?? 0);
+    const decoded = state && decodeSealedState(state.value);
+    // A state older than the assignment that it should end was left behind by an earlier move (contract M6).
+    const ended =
+      assign.release === undefined ? 0 : (metadata.owners.get(assign.topic)?.get(assign.release.broker) ?? 0);
+    if (state !== undefined && decoded?.ok && decoded.value.sealed && state.modRevision > ended) {
+      sealedOffset = decoded.value.lastCommittedOffset;
+    }
+    for (const { key, value } of objects.entries) {
+      const end = parseKey(key).kind === 'object' ? decodeObjectEnd(value) : undefined;
+      if (end?.ok) objectEnds.push(end.value);
+    }
+  }
+  return { evidence: { sealedOffset, objectEnds, cursors, lastSeed: parseSeed(note?.value) }, stateRevisions };
+}
+
+/** Before anything was uploaded nothing tells the brokers' root: then both defaults get the seed; one is never read. */
+function storageRoots({ storageRoot, metadata }: ExecuteOptions): readonly string[] {
+  if (storageRoot !== undefined) return [storageRoot];
+  return metadata.storageRoots.size > 0 ? [...metadata.storageRoots] : DEFAULT_STORAGE_ROOTS;
+}
+
+function parseSeed(value: Buffer | undefined): bigint | undefined {
+  const digits = value === undefined ? undefined : /"seed":"(\d{1,20})"/.exec(value.toString('utf8'))?.[1];
+  return digits === undefined ? undefined : BigInt(digits);
+}
+
+/** What a failover leaves in `history/` (design §4): one record a transaction and dead broker. */
+export interface FailoverRecord {
+  readonly kind: 'Failover';
+  readonly pod: string | null;
+  readonly broker: string;
+  readonly proof: string;
+  /** Epoch ms. */
+  readonly provenAt: number;
+  readonly committedAt: number;
+  readonly topics: number;
+  readonly to: readonly string[];
+}
+
+export const HISTORY_PREFIX = `${OWN_PREFIX}history/`;
+
+function failoverRecord(options: ExecuteOptions, pack: readonly TopicTransaction[]): Operation | undefined {
+  const released = pack.flatMap(({ assign }) => assign.release ?? []);
+  const [first] = released;
+  if (first === undefined) return undefined;
+  const committedAt = options.now();
+  const death = options.deaths.get(first.broker);
+  const record: FailoverRecord = {
+    kind: 'Failover',
+    pod: death?.pod ?? null,
+    broker: first.broker,
+    proof: first.proof,
+    provenAt: death?.provenAt ?? committedAt,
+    committedAt,
+    topics: released.length,
+    to: [...new Set(pack.map(({ assign }) => assign.to))],
+  };
+  const order = String(committedAt).padStart(15, '0');
+  return { put: `${HISTORY_PREFIX}${order}-${first.broker}-${pack.length}`, value: JSON.stringify(record) };
+}

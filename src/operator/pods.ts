@@ -1,0 +1,76 @@
+/** Pods as the API server gives them, reduced to what decisions need of a broker's Pod. */
+import type { BrokerContainer, BrokerPod } from '../core/snapshot.ts';
+import type { KubeObject, Resource } from '../kube/client.ts';
+
+export const PODS: Resource = { group: '', version: 'v1', plural: 'pods', namespaced: true };
+
+interface ContainerState {
+  readonly running?: { readonly startedAt?: string };
+  readonly terminated?: { readonly finishedAt?: string };
+}
+
+interface ContainerSpec {
+  readonly name: string;
+  readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
+}
+
+export interface Pod extends KubeObject {
+  readonly spec?: {
+    readonly containers: readonly ContainerSpec[];
+    readonly initContainers?: readonly ContainerSpec[];
+    readonly volumes?: readonly { readonly persistentVolumeClaim?: unknown }[];
+  };
+  readonly status?: {
+    readonly podIP?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly containerID?: string;
+      readonly restartCount: number;
+      readonly state?: ContainerState;
+      readonly lastState?: ContainerState;
+    }[];
+  };
+}
+
+const CLIENT_PORT = 6650;
+
+export function toBrokerPod(pod: Pod): BrokerPod {
+  return {
+    name: pod.metadata.name,
+    uid: pod.metadata.uid ?? '',
+    ip: pod.status?.podIP,
+    deleting: pod.metadata.deletionTimestamp !== undefined,
+    ready: pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
+    persistentVolume: pod.spec?.volumes?.some((volume) => volume.persistentVolumeClaim !== undefined) ?? false,
+    container: brokerContainer(pod),
+  };
+}
+
+/** The container that has the brokers' client port, or else the first. */
+function brokerContainer(pod: Pod): BrokerContainer | undefined {
+  const containers = pod.spec?.containers ?? [];
+  const broker =
+    containers.find(({ ports }) =>
+      ports?.some(({ name, containerPort }) => name === 'client' || containerPort === CLIENT_PORT),
+    ) ?? containers[0];
+  const status = pod.status?.containerStatuses?.find(({ name }) => name === broker?.name);
+  if (status === undefined) return undefined;
+  return {
+    id: status.containerID ?? '',
+    restartCount: status.restartCount,
+    runningSince: parseTime(status.state?.running?.startedAt),
+    lastFinishedAt: parseTime(status.state?.terminated?.finishedAt ?? status.lastState?.terminated?.finishedAt),
+  };
+}
+
+/** Where the Pod's agent listens: the port named `agent` of any of its containers. */
+export function agentPort(pod: Pod): number | undefined {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  return containers.flatMap(({ ports }) => ports ?? []).find(({ name }) => name === 'agent')?.containerPort;
+}
+
+function parseTime(text: string | undefined): number | undefined {
+  const time = text === undefined ? Number.NaN : Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
+}
