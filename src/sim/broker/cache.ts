@@ -8,8 +8,8 @@ import type { Entry, EtcdPort } from '../../etcd/port.ts';
 
 export interface MetadataCache {
   get(key: string): string | undefined;
-  /** In no particular order. */
-  keys(): IterableIterator<string>;
+  /** Every key below `/cluster/`, in no particular order. */
+  clusterKeys(): IterableIterator<string>;
   /** The first defined result of `look`, asked again after every change; undefined when `timeoutMs` are over. */
   until<T>(look: () => T | undefined, timeoutMs: number): Promise<T | undefined>;
 }
@@ -20,23 +20,28 @@ interface CacheDependencies {
   readonly signal: AbortSignal;
 }
 
-const PREFIXES: readonly string[] = ['/cluster/', '/namespaces/', '/topics/'];
+const CLUSTER = '/cluster/';
+const PREFIXES: readonly string[] = [CLUSTER, '/namespaces/', '/topics/'];
 
 /** Resolves when everything has been read once. @throws EtcdError */
 export async function startCache({ etcd, log, signal }: CacheDependencies): Promise<MetadataCache> {
-  const values = new Map<string, string>();
+  const parts = new Map(PREFIXES.map((prefix) => [prefix, new Map<string, string>()]));
   const waiting = new Set<() => void>();
+
+  function partOf(key: string): Map<string, string> | undefined {
+    return parts.get(key.slice(0, key.indexOf('/', 1) + 1));
+  }
 
   function set(entry: Entry): void {
     const text = entry.value.toString('utf8');
-    if (isJson(text)) values.set(entry.key, text);
-    else values.delete(entry.key);
+    if (isJson(text)) partOf(entry.key)?.set(entry.key, text);
+    else partOf(entry.key)?.delete(entry.key);
   }
 
   /** Reads everything and returns the revision to follow from. */
   async function load(prefix: string): Promise<number> {
     const { revision, entries } = await etcd.read(prefix);
-    for (const key of values.keys()) if (key.startsWith(prefix)) values.delete(key);
+    parts.get(prefix)?.clear();
     for (const entry of entries) set(entry);
     return revision + 1;
   }
@@ -48,7 +53,7 @@ export async function startCache({ etcd, log, signal }: CacheDependencies): Prom
         if (message.kind === 'events') {
           for (const { type, entry } of message.events) {
             if (type === 'put') set(entry);
-            else values.delete(entry.key);
+            else partOf(entry.key)?.delete(entry.key);
           }
           for (const wake of [...waiting]) wake();
         } else log.warn({ prefix, watch: message.kind }, 'cache behind');
@@ -63,8 +68,8 @@ export async function startCache({ etcd, log, signal }: CacheDependencies): Prom
   }
 
   return {
-    get: (key) => values.get(key),
-    keys: () => values.keys(),
+    get: (key) => partOf(key)?.get(key),
+    clusterKeys: () => (parts.get(CLUSTER) ?? new Map<string, string>()).keys(),
     until(look, timeoutMs) {
       const now = look();
       if (now !== undefined) return Promise.resolve(now);

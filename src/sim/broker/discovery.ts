@@ -56,7 +56,7 @@ export function createDiscovery({ etcd, cache, service }: DiscoveryDependencies)
 
 /** A substring search, as in the real broker: `/default/a` may find the owner of `/default/ab` (contract 5.4). */
 function ownerOf(cache: MetadataCache, topic: string): string | undefined {
-  for (const key of cache.keys()) {
+  for (const key of cache.clusterKeys()) {
     if (!key.startsWith('/cluster/brokers/') || !key.includes(topic)) continue;
     const parsed = parseKey(key);
     if (parsed.kind === 'assignment') return parsed.broker;
