@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { parseAllDocuments } from 'yaml';
-import { isNotFound, type KubeClient, type Resource, resourcePath } from '../../src/kube/client.ts';
+import { isNotFound, type KubeClient, type ObjectMeta, type Resource, resourcePath } from '../../src/kube/client.ts';
 import { until } from '../process/until.ts';
 import { clientOf } from './api.ts';
 
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: ObjectMeta;
   readonly [field: string]: unknown;
 }
 

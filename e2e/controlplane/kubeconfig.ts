@@ -5,7 +5,10 @@ export interface KubeconfigOptions {
   readonly server: string;
   readonly caFile: string;
   readonly namespace?: string;
-  /** A token, or a file whose content may change while it is used. */
+  /**
+   * A token, or a file whose content may change while it is used. The second is written in the form that @kubernetes/client-node reads
+   * anew every minute, as it does in a cluster; kubectl does not know it.
+   */
   readonly user: { readonly token: string } | { readonly tokenFile: string };
 }
 
@@ -15,12 +18,14 @@ export function writeKubeconfig(
   { server, caFile, namespace = 'default', user }: KubeconfigOptions,
 ): void {
   const name = 'danube-load-manager';
+  const credentials =
+    'token' in user ? user : { 'auth-provider': { name: 'tokenFile', config: { tokenFile: user.tokenFile } } };
   const kubeconfig = {
     apiVersion: 'v1',
     kind: 'Config',
     'current-context': name,
     clusters: [{ name, cluster: { server, 'certificate-authority-data': readFileSync(caFile).toString('base64') } }],
-    users: [{ name, user }],
+    users: [{ name, user: credentials }],
     contexts: [{ name, context: { cluster: name, user: name, namespace } }],
   };
   writeFileSync(file, `${JSON.stringify(kubeconfig, null, 2)}\n`, { mode: 0o600 });
