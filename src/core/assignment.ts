@@ -11,6 +11,8 @@ export interface Assign {
   readonly kind: 'Assign';
   readonly topic: string;
   readonly to: string;
+  /** The target's process and state that this was decided for. */
+  readonly target: { readonly createRevision: number; readonly stateRevision: number };
   readonly reason: 'NewTopic' | 'Orphan' | 'Unloaded' | 'Redirected' | 'Rebalance' | 'Failover';
   readonly reliable: boolean;
   /** The marker that this serves and removes. */
@@ -95,7 +97,7 @@ function decideUnowned(context: Context, topic: string): Decision {
   return {
     kind: 'Assign',
     topic,
-    to,
+    ...toBroker(context, to),
     reason: reasonOf(marker),
     reliable,
     marker: { modRevision: marker.modRevision },
@@ -119,7 +121,7 @@ function decideOrphan(context: Context, topic: string, reliable: boolean): Decis
   return {
     kind: 'Assign',
     topic,
-    to,
+    ...toBroker(context, to),
     reason: 'Orphan',
     reliable,
     seed: reliable ? 'ifHistory' : 'never',
@@ -147,7 +149,7 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
   return {
     kind: 'Assign',
     topic,
-    to,
+    ...toBroker(context, to),
     reason: 'Unloaded',
     reliable: true,
     marker: { modRevision: marker.modRevision },
@@ -189,7 +191,7 @@ function decideFailover(context: Context, owner: BrokerFacts, topic: string): De
   return {
     kind: 'Assign',
     topic,
-    to,
+    ...toBroker(context, to),
     reason: 'Failover',
     reliable,
     ...(marker !== undefined && { marker: { modRevision: marker.modRevision } }),
@@ -218,6 +220,13 @@ function homePodName(snapshot: Snapshot, dead: BrokerFacts): string | undefined 
   const present = snapshot.pods.find((pod) => pod.name === name);
   const samePod = present !== undefined && present.uid === (dead.pod?.uid ?? remembered?.podUID) && !present.deleting;
   return samePod || remembered?.persistentVolume === true ? name : undefined;
+}
+
+function toBroker({ snapshot: { metadata } }: Context, to: string): Pick<Assign, 'to' | 'target'> {
+  const createRevision = metadata.registrations.get(to)?.createRevision;
+  // Only registered brokers take assignments; revision 0 would compare "not registered".
+  if (createRevision === undefined) throw new Error(`broker ${to} was chosen and is not registered`);
+  return { to, target: { createRevision, stateRevision: metadata.states.get(to)?.modRevision ?? 0 } };
 }
 
 function reasonOf(marker: UnassignedMarker): Assign['reason'] {

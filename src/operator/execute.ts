@@ -84,7 +84,7 @@ export async function execute(options: ExecuteOptions): Promise<Execution> {
 }
 
 function transactionOf(options: ExecuteOptions, assign: Assign, history: TopicHistory | undefined): TopicTransaction {
-  return topicTransaction(options.metadata, assign, history, options.seed, Math.floor(options.now() / 1000));
+  return topicTransaction(assign, history, options.seed, Math.floor(options.now() / 1000));
 }
 
 async function readHistory(options: ExecuteOptions, assign: Assign): Promise<TopicHistory> {

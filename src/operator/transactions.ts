@@ -4,7 +4,6 @@
  */
 import type { Assign } from '../core/assignment.ts';
 import { hasHistory, type OffsetEvidence, seedOffset } from '../core/offsets.ts';
-import type { ClusterMetadata } from '../core/snapshot.ts';
 import { assignmentKey, brokerStateKey, registrationKey, sealedStateKey, unassignedKey } from '../danube/keys.ts';
 import { OWN_PREFIX } from '../danube/metadata.ts';
 import { encodeSealedState, NULL_VALUE } from '../danube/values.ts';
@@ -34,7 +33,6 @@ export function offsetsKey(topic: string): string {
 }
 
 export function topicTransaction(
-  metadata: ClusterMetadata,
   assign: Assign,
   history: TopicHistory | undefined,
   policy: SeedPolicy,
@@ -42,8 +40,8 @@ export function topicTransaction(
 ): TopicTransaction {
   const { topic, to } = assign;
   const compares: Compare[] = [
-    { key: registrationKey(to), createRevision: metadata.registrations.get(to)?.createRevision ?? 0 },
-    { key: brokerStateKey(to), modRevision: metadata.states.get(to)?.modRevision ?? 0 },
+    { key: registrationKey(to), createRevision: assign.target.createRevision },
+    { key: brokerStateKey(to), modRevision: assign.target.stateRevision },
     // Never a second PUT of an assignment that the broker serves: it would rebuild the topic (contract 5.1).
     { key: assignmentKey(to, topic), createRevision: 0 },
   ];

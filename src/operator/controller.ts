@@ -1,0 +1,143 @@
+/** Watches RebalancePolicies and keeps one runtime for each that can be acted on. */
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type EffectiveSpec,
+  effectiveSpec,
+  endpointProblem,
+  type RebalancePolicy,
+  readPolicySpec,
+} from '../api/rebalance-policy.ts';
+import { policyStatus } from '../core/status.ts';
+import type { EtcdPort } from '../etcd/port.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { RecordEvent } from '../kube/events.ts';
+import { createListWatch } from '../kube/list-watch.ts';
+import { createWorkQueue } from '../kube/work-queue.ts';
+import type { Logger } from './logger.ts';
+import type { OperatorMetrics } from './metrics.ts';
+import { type PolicyRuntime, startPolicyRuntime } from './policy-runtime.ts';
+import { POLICIES, writePolicyStatus } from './publish.ts';
+
+export interface ControllerOptions {
+  readonly client: KubeClient;
+  readonly connectEtcd: (endpoints: readonly string[]) => EtcdPort;
+  readonly kubeSystemUID: string;
+  readonly identity: string;
+  readonly allowAnyEtcdEndpoint: boolean;
+  readonly agentIntervalMs: number;
+  readonly isLeading: () => boolean;
+  readonly mayTakeFence: () => boolean;
+  readonly log: Logger;
+  readonly metrics: OperatorMetrics;
+  readonly recordEvent: RecordEvent;
+}
+
+export interface Controller {
+  hasSynced(): boolean;
+  /** Leadership came or went. */
+  wake(): void;
+  stop(): Promise<void>;
+}
+
+interface Running {
+  readonly runtime: PolicyRuntime;
+  /** What a runtime is built on; anything else it takes as an update. */
+  readonly foundation: unknown;
+}
+
+export function startController(options: ControllerOptions): Controller {
+  const { client, log } = options;
+  const running = new Map<string, Running>();
+
+  const policies = createListWatch<RebalancePolicy>({
+    client,
+    resource: POLICIES,
+    onChange: (key) => queue.add(key),
+    onError: (error, retryInMs) => log.warn({ error: error.message, retryInMs }, 'the watch of policies failed'),
+  });
+  const queue = createWorkQueue({
+    reconcile: async (key) => {
+      await reconcile(key);
+      return {};
+    },
+    onError: (key, error, retryInMs) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      log.warn({ policy: key, error: reason, retryInMs }, 'a policy could not be reconciled');
+    },
+    concurrency: 4,
+  });
+  policies.start();
+
+  async function reconcile(key: string): Promise<void> {
+    const policy = policies.get(key);
+    const old = running.get(key);
+    if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) {
+      running.delete(key);
+      // Nobody wants us to lead these brokers any more: they get their leader key back at once.
+      await old?.runtime.stop(options.isLeading());
+      return;
+    }
+    const read = readPolicySpec(policy.spec);
+    const problems = 'problems' in read ? read.problems : endpointProblems(policy);
+    if ('problems' in read || problems.length > 0) {
+      running.delete(key);
+      await old?.runtime.stop(false);
+      await reportInvalid(policy, problems);
+      return;
+    }
+    const spec = effectiveSpec(read.spec);
+    const foundation = { uid: policy.metadata.uid, endpoints: spec.etcd.endpoints, selector: spec.brokerSelector };
+    if (old !== undefined && isDeepStrictEqual(old.foundation, foundation)) {
+      old.runtime.update(policy, spec);
+      return;
+    }
+    running.delete(key);
+    await old?.runtime.stop(false);
+    running.set(key, { foundation, runtime: startRuntime(policy, spec) });
+  }
+
+  function startRuntime(policy: RebalancePolicy, spec: EffectiveSpec): PolicyRuntime {
+    log.info({ policy: policy.metadata.name, endpoints: spec.etcd.endpoints, mode: spec.mode }, 'following a policy');
+    const { connectEtcd, allowAnyEtcdEndpoint: _allow, ...shared } = options;
+    return startPolicyRuntime({ ...shared, policy, spec, etcd: connectEtcd(spec.etcd.endpoints) });
+  }
+
+  function endpointProblems(policy: RebalancePolicy): readonly string[] {
+    if (options.allowAnyEtcdEndpoint) return [];
+    return policy.spec.etcd.endpoints.flatMap((endpoint) => {
+      const problem = endpointProblem(endpoint, policy.metadata.namespace);
+      return problem === null ? [] : [`spec.etcd.endpoints: ${problem}`];
+    });
+  }
+
+  async function reportInvalid(policy: RebalancePolicy, problems: readonly string[]): Promise<void> {
+    if (!options.isLeading()) return;
+    const facts = {
+      generation: policy.metadata.generation,
+      now: Date.now(),
+      specProblems: problems,
+      effective: undefined,
+      etcdError: undefined,
+      authority: { state: 'Connecting', message: 'the spec must be mended first' },
+      operator: options.identity,
+      cluster: undefined,
+    } as const;
+    const next = policyStatus(facts, policy.status);
+    if (isDeepStrictEqual(next, policy.status)) return;
+    await writePolicyStatus(client, { namespace: policy.metadata.namespace, name: policy.metadata.name }, next);
+  }
+
+  return {
+    hasSynced: () => policies.hasSynced(),
+    wake() {
+      for (const { runtime } of running.values()) runtime.wake();
+      for (const { metadata } of policies.list()) queue.add(`${metadata.namespace}/${metadata.name}`);
+    },
+    async stop() {
+      await policies.stop();
+      await queue.stop();
+      // The leader key is not given up: the next replica takes it over while our lease still runs (design §4).
+      await Promise.all([...running.values()].map(({ runtime }) => runtime.stop(false)));
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** The operator's own metrics. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
+
+export type OperatorMetrics = ReturnType<typeof createOperatorMetrics>;
+
+export function createOperatorMetrics(registry: Registry) {
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const policy = ['policy'] as const;
+  return {
+    topics: new Gauge({
+      name: 'danube_load_manager_topics',
+      help: 'Topics that exist.',
+      labelNames: policy,
+      registers,
+    }),
+    topicsUnserved: new Gauge({
+      name: 'danube_load_manager_topics_unserved',
+      help: 'Topics without a live owner. The one to page on.',
+      labelNames: policy,
+      registers,
+    }),
+    brokersLive: new Gauge({
+      name: 'danube_load_manager_brokers_live',
+      help: 'Brokers that are registered in etcd.',
+      labelNames: policy,
+      registers,
+    }),
+    epoch: new Gauge({
+      name: 'danube_load_manager_fencing_epoch',
+      help: 'Epoch of the fence that this replica holds, 0 if none.',
+      labelNames: policy,
+      registers,
+    }),
+    malformedKeys: new Gauge({
+      name: 'danube_load_manager_malformed_keys',
+      help: 'Keys in etcd whose value is not what brokers write.',
+      labelNames: policy,
+      registers,
+    }),
+    assignments: new Counter({
+      name: 'danube_load_manager_assignments_total',
+      help: 'Topics assigned, by reason.',
+      labelNames: ['policy', 'reason'] as const,
+      registers,
+    }),
+    failovers: new Counter({
+      name: 'danube_load_manager_failovers_total',
+      help: 'Failovers of a dead broker, by proof of death; one that is done in several rounds counts each.',
+      labelNames: ['policy', 'proof'] as const,
+      registers,
+    }),
+    refusedTransactions: new Counter({
+      name: 'danube_load_manager_refused_assignments_total',
+      help: 'Assignments that etcd refused because the cluster had changed; they are decided again.',
+      labelNames: policy,
+      registers,
+    }),
+    agentProblems: new Counter({
+      name: 'danube_load_manager_agent_problems_total',
+      help: 'Pulls of an agent that failed or brought an unusable report.',
+      labelNames: policy,
+      registers,
+    }),
+    cycleSeconds: new Histogram({
+      name: 'danube_load_manager_cycle_seconds',
+      help: 'Time of one round of gathering, deciding and acting.',
+      labelNames: policy,
+      buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
+      registers,
+    }),
+    leading: new Gauge({
+      name: 'leader_election_master_status',
+      help: 'Whether this replica leads, 1 or 0.',
+      labelNames: ['name'] as const,
+      registers,
+    }),
+    apiRequests: new Counter({
+      name: 'rest_client_requests_total',
+      help: 'Requests to the API server by method and code; code 0 is no answer.',
+      labelNames: ['method', 'code'] as const,
+      registers,
+    }),
+  };
+}

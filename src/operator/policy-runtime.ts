@@ -1,0 +1,430 @@
+/**
+ * All that runs for one policy: it follows the brokers' etcd and Pods, decides, acts and reports. Followers are warm: a
+ * replica that does not lead keeps the same picture and writes nothing.
+ */
+import { isDeepStrictEqual } from 'node:util';
+
+import type { BrokerLoad, BrokerLoadStatus } from '../api/broker-load.ts';
+import { type EffectiveSpec, type RebalancePolicy, rebalancePolicyResource } from '../api/rebalance-policy.ts';
+import { apiVersion } from '../api/resource.ts';
+import { type Assign, decideAssignments, type Wait } from '../core/assignment.ts';
+import { type BrokerFacts, hostOf, judgeBrokers } from '../core/brokers.ts';
+import type { AgentUsage, ClusterMetadata, Snapshot } from '../core/snapshot.ts';
+import {
+  type BrokerView,
+  brokerLoadStatus,
+  countUnserved,
+  type PolicyFacts,
+  policyStatus,
+  viewBrokers,
+} from '../core/status.ts';
+import { followMetadata } from '../etcd/follow.ts';
+import { EtcdError, type EtcdPort } from '../etcd/port.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { KubeError } from '../kube/client.ts';
+import type { RecordEvent } from '../kube/events.ts';
+import { createListWatch } from '../kube/list-watch.ts';
+import { startAdminProber } from './admin-ports.ts';
+import { startAgentPuller } from './agents.ts';
+import { createAuthority } from './authority.ts';
+import { execute, HISTORY_PREFIX } from './execute.ts';
+import type { Logger } from './logger.ts';
+import { createMemory, noteDeaths, observe, snapshotOf } from './memory.ts';
+import type { OperatorMetrics } from './metrics.ts';
+import { agentPort, PODS, type Pod, toBrokerPod } from './pods.ts';
+import {
+  BROKER_LOADS,
+  brokerLoadSelector,
+  compareBrokerLoad,
+  deleteBrokerLoad,
+  ensureBrokerLoad,
+  writeBrokerLoadStatus,
+  writePolicyStatus,
+} from './publish.ts';
+
+export interface PolicyRuntimeOptions {
+  readonly client: KubeClient;
+  readonly etcd: EtcdPort;
+  readonly policy: RebalancePolicy;
+  readonly spec: EffectiveSpec;
+  readonly kubeSystemUID: string;
+  readonly identity: string;
+  readonly isLeading: () => boolean;
+  /** The Lease is certainly ours now. */
+  readonly mayTakeFence: () => boolean;
+  readonly log: Logger;
+  readonly metrics: OperatorMetrics;
+  readonly recordEvent: RecordEvent;
+  readonly agentIntervalMs: number;
+}
+
+export interface PolicyRuntime {
+  /** The spec's decisions (mode, ranking, failover) changed, or the object's generation did. */
+  update(policy: RebalancePolicy, spec: EffectiveSpec): void;
+  /** Look again now: leadership changed. */
+  wake(): void;
+  /** Ends after what is in flight. With `giveUp` the brokers get their leader key back at once. */
+  stop(giveUp: boolean): Promise<void>;
+}
+
+/** Time passes without an event too: waits end, reports age. */
+const TICK_MS = 500;
+const FIGURES_EVERY_MS = 10_000;
+const LOST_KEPT_MS = 300_000;
+const HISTORY_KEPT = 200;
+
+export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime {
+  const { client, etcd, log, metrics } = options;
+  const { namespace, name: policyName } = options.policy.metadata;
+  const stopped = new AbortController();
+  const memory = createMemory();
+  const agents = new Map<string, AgentUsage>();
+  const writtenAt = new Map<string, number>();
+  const lostSince = new Map<string, number>();
+  let { policy, spec } = options;
+  let metadata: ClusterMetadata | undefined;
+  let etcdError: string | undefined;
+  let lastWaits: readonly Wait[] = [];
+  let wakeUp: () => void = () => undefined;
+  let dirty = false;
+
+  const authority = createAuthority({
+    etcd,
+    policy: { namespace, name: policyName, uid: policy.metadata.uid },
+    kubeSystemUID: options.kubeSystemUID,
+    identity: options.identity,
+    mayTakeFence: options.mayTakeFence,
+    log,
+    now: Date.now,
+  });
+
+  function wake(): void {
+    dirty = true;
+    wakeUp();
+  }
+
+  const labelSelector = Object.entries(spec.brokerSelector.matchLabels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+  const onError = (error: KubeError, retryInMs: number) =>
+    log.warn({ policy: policyName, error: error.message, retryInMs }, 'the API server did not answer a watch');
+  const pods = createListWatch<Pod>({ client, resource: PODS, namespace, labelSelector, onChange: wake, onError });
+  const brokerLoads = createListWatch<BrokerLoad>({
+    client,
+    resource: BROKER_LOADS,
+    namespace,
+    labelSelector: brokerLoadSelector(policyName),
+    onError,
+  });
+  pods.start();
+  brokerLoads.start();
+
+  const following = followMetadata({
+    etcd,
+    signal: stopped.signal,
+    onChange(fold) {
+      metadata = fold.metadata;
+      wake();
+    },
+    onHealth(error) {
+      if (error?.message !== etcdError) {
+        if (error !== undefined) log.warn({ policy: policyName, error: error.message }, 'etcd does not answer');
+        else if (etcdError !== undefined) log.info({ policy: policyName }, 'etcd answers again');
+      }
+      etcdError = error?.message;
+      wake();
+    },
+  });
+
+  const puller = startAgentPuller({
+    intervalMs: options.agentIntervalMs,
+    timeoutMs: Math.min(options.agentIntervalMs, 2000),
+    targets: () =>
+      pods.list().flatMap((pod) => {
+        const { uid } = pod.metadata;
+        const host = pod.status?.podIP;
+        const port = agentPort(pod);
+        return uid === undefined || host === undefined || port === undefined ? [] : [{ podUID: uid, host, port }];
+      }),
+    onReport: (podUID, usage) => agents.set(podUID, usage),
+    onProblem: (target, problem) => {
+      metrics.agentProblems.inc({ policy: policyName });
+      if (agents.has(target.podUID)) return;
+      log.info(
+        { policy: policyName, podUID: target.podUID, host: target.host, problem },
+        'the agent did not answer yet',
+      );
+    },
+  });
+
+  const prober = startAdminProber({
+    targets: () =>
+      [...(metadata?.registrations ?? [])].flatMap(([broker, { brokerUrl, adminPort }]) => {
+        const host = hostOf(brokerUrl);
+        if (host === undefined || adminPort === undefined || memory.adminAnswered.has(broker)) return [];
+        return [{ broker, host, port: adminPort }];
+      }),
+    onAnswer(broker) {
+      memory.adminAnswered.add(broker);
+      wake();
+    },
+  });
+
+  /** Gather, decide, act, once. */
+  async function cycle(): Promise<void> {
+    if (metadata === undefined || !pods.hasSynced() || !brokerLoads.hasSynced()) return;
+    const gathered = gather(metadata);
+    if (!options.isLeading()) return;
+    await authority.step(metadata, spec.mode !== 'Observe');
+    const { snapshot, brokers } = gathered;
+    if (etcdError !== undefined || !authority.mayAct(snapshot.now)) {
+      lastWaits = [];
+      return;
+    }
+    const decisions = decideAssignments(snapshot, brokers, spec);
+    lastWaits = decisions.filter((decision) => decision.kind === 'Wait');
+    const assigns = decisions.filter((decision) => decision.kind === 'Assign');
+    if (assigns.length > 0) await act(snapshot, brokers, assigns);
+    await pruneHistory(metadata);
+  }
+
+  function gather(current: ClusterMetadata): Cluster {
+    const observation = {
+      now: Date.now(),
+      namespace,
+      metadata: current,
+      pods: pods.list().map(toBrokerPod),
+      brokerLoads: brokerLoads.list(),
+    };
+    observe(memory, observation);
+    const livePods = new Set(observation.pods.map((pod) => pod.uid));
+    for (const uid of agents.keys()) if (!livePods.has(uid)) agents.delete(uid);
+    const snapshot = snapshotOf(observation, memory, agents);
+    const brokers = judgeBrokers(snapshot);
+    noteDeaths(memory, brokers, observation.now);
+    return { snapshot, brokers };
+  }
+
+  async function act(
+    snapshot: Snapshot,
+    brokers: ReadonlyMap<string, BrokerFacts>,
+    assigns: readonly Assign[],
+  ): Promise<void> {
+    const deaths = new Map(
+      [...memory.deadSince].map(([id, provenAt]) => [
+        id,
+        { pod: brokers.get(id)?.pod?.name ?? memory.remembered.get(id)?.podName, provenAt },
+      ]),
+    );
+    const execution = await execute({
+      etcd,
+      authority,
+      metadata: snapshot.metadata,
+      assigns,
+      seed: spec.failover,
+      storageRoot: spec.etcd.storageRootPrefix,
+      deaths,
+      now: Date.now,
+    });
+    report(execution.applied, deaths);
+    metrics.refusedTransactions.inc({ policy: policyName }, execution.refused.length);
+    if (execution.revision > 0) await untilSeen(execution.revision);
+  }
+
+  function report(applied: readonly Assign[], deaths: ReadonlyMap<string, { pod: string | undefined }>): void {
+    for (const [reason, count] of countBy(applied, (assign) => assign.reason)) {
+      metrics.assignments.inc({ policy: policyName, reason }, count);
+      log.info({ policy: policyName, reason, topics: count, revision: metadata?.revision }, 'assigned topics');
+    }
+    const failedOver = applied.filter((assign) => assign.release !== undefined);
+    for (const [broker, count] of countBy(failedOver, (assign) => assign.release?.broker ?? '')) {
+      const proof = failedOver.find((assign) => assign.release?.broker === broker)?.release?.proof;
+      const pod = deaths.get(broker)?.pod;
+      metrics.failovers.inc({ policy: policyName, proof: proof ?? '' });
+      options.recordEvent({
+        regarding: { apiVersion, kind: rebalancePolicyResource.kind, metadata: policy.metadata },
+        type: 'Warning',
+        reason: 'BrokerFailedOver',
+        action: 'AssignTopics',
+        note: `broker ${broker} of Pod ${pod ?? 'unknown'} is dead (${proof}); ${count} of its topics have a new owner. Clients that do not reconnect by themselves must be restarted.`,
+      });
+    }
+  }
+
+  /** Own writes first: a decision from a picture without them would be made twice. */
+  async function untilSeen(revision: number): Promise<void> {
+    const deadline = performance.now() + 5000;
+    while ((metadata?.revision ?? 0) < revision && performance.now() < deadline && !stopped.signal.aborted) {
+      await nextWake(TICK_MS);
+    }
+  }
+
+  async function pruneHistory(current: ClusterMetadata): Promise<void> {
+    const keys = [...current.own.keys()].filter((key) => key.startsWith(HISTORY_PREFIX)).sort();
+    const old = keys.slice(0, Math.max(0, keys.length - HISTORY_KEPT)).slice(0, 100);
+    if (old.length > 0)
+      await authority.commit(
+        [],
+        old.map((key) => ({ delete: key })),
+      );
+  }
+
+  function nextWake(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      wakeUp = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async function decideLoop(): Promise<void> {
+    while (!stopped.signal.aborted) {
+      if (!dirty) await nextWake(TICK_MS);
+      dirty = false;
+      const startedAt = performance.now();
+      try {
+        await cycle();
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error;
+        log.warn({ policy: policyName, error: error.message }, 'a cycle ended early; what was written is read back');
+        await nextWake(TICK_MS);
+      }
+      metrics.cycleSeconds.observe({ policy: policyName }, (performance.now() - startedAt) / 1000);
+    }
+  }
+
+  /** Reporting must never hold up an assignment, so it has a loop of its own. */
+  async function publishLoop(): Promise<void> {
+    while (!stopped.signal.aborted) {
+      try {
+        if (options.isLeading()) await publish();
+      } catch (error) {
+        if (!(error instanceof KubeError)) throw error;
+        log.warn({ policy: policyName, error: error.message }, 'status was not written; it will be tried again');
+      }
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          clearTimeout(timer);
+          stopped.signal.removeEventListener('abort', done);
+          resolve();
+        };
+        const timer = setTimeout(done, 1000);
+        stopped.signal.addEventListener('abort', done);
+      });
+    }
+  }
+
+  async function publish(): Promise<void> {
+    const gathered =
+      metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced() ? gather(metadata) : undefined;
+    const views = gathered && viewBrokers(gathered.snapshot, gathered.brokers, spec.ranking.algorithm);
+    if (gathered !== undefined && views !== undefined) {
+      exportMetrics(gathered, views);
+      for (const view of views) await publishBroker(gathered.snapshot, view);
+      await publishLost(gathered.snapshot, new Set(views.map((view) => view.name)));
+    }
+    const facts: PolicyFacts = {
+      generation: policy.metadata.generation,
+      now: Date.now(),
+      specProblems: [],
+      effective: spec,
+      etcdError,
+      authority: authority.view(),
+      operator: options.identity,
+      cluster: gathered && views && { ...gathered, views, waits: lastWaits },
+    };
+    await publishPolicy(facts);
+  }
+
+  async function publishPolicy(facts: PolicyFacts): Promise<void> {
+    const next = policyStatus(facts, policy.status);
+    if (isDeepStrictEqual(next, policy.status)) return;
+    await writePolicyStatus(client, { namespace, name: policyName }, next);
+    policy = { ...policy, status: next };
+  }
+
+  async function publishBroker(snapshot: Snapshot, view: BrokerView): Promise<void> {
+    const load = brokerLoads.get(`${namespace}/${view.name}`) ?? (await ensureBrokerLoad(client, policy, view.name));
+    const next = brokerLoadStatus(snapshot, view, load.status, load.metadata.generation);
+    await writeLoad(load, next);
+  }
+
+  async function writeLoad(load: BrokerLoad, next: BrokerLoadStatus): Promise<void> {
+    const { name } = load.metadata;
+    const change = compareBrokerLoad(load.status, next);
+    const due = Date.now() - (writtenAt.get(name) ?? 0) >= FIGURES_EVERY_MS;
+    if (change === 'none' || (change === 'figures' && !due)) return;
+    await writeBrokerLoadStatus(client, { namespace, name }, next);
+    writtenAt.set(name, Date.now());
+  }
+
+  /** BrokerLoads outlive their Pods for some minutes, so that one can still read what was lost. */
+  async function publishLost(snapshot: Snapshot, present: ReadonlySet<string>): Promise<void> {
+    for (const load of brokerLoads.list()) {
+      const { name } = load.metadata;
+      if (present.has(name)) {
+        lostSince.delete(name);
+        continue;
+      }
+      const since = lostSince.get(name) ?? snapshot.now;
+      lostSince.set(name, since);
+      const owns = load.status?.brokerID !== undefined && snapshot.metadata.topicsOf.has(load.status.brokerID);
+      if (snapshot.now - since > LOST_KEPT_MS && !owns) {
+        await deleteBrokerLoad(client, load);
+        lostSince.delete(name);
+        continue;
+      }
+      const view: BrokerView = { name, pod: undefined, broker: undefined, rank: undefined };
+      await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation));
+    }
+  }
+
+  function exportMetrics({ snapshot, brokers }: Cluster, views: readonly BrokerView[]): void {
+    const labels = { policy: policyName };
+    metrics.topics.set(labels, snapshot.metadata.topics.size);
+    metrics.topicsUnserved.set(labels, countUnserved(snapshot, brokers));
+    metrics.brokersLive.set(labels, views.filter((view) => view.broker !== undefined).length);
+    metrics.epoch.set(labels, authority.view().epoch ?? 0);
+    metrics.malformedKeys.set(labels, snapshot.metadata.problems.size);
+  }
+
+  const loops = Promise.all([decideLoop(), publishLoop(), following]);
+  loops.catch((error: unknown) => {
+    // A fault in our own code: end the process and let the other replica go on, rather than half work.
+    log.error({ policy: policyName, error: error instanceof Error ? error.stack : String(error) }, 'a loop failed');
+    process.exitCode = 1;
+    process.kill(process.pid, 'SIGTERM');
+  });
+
+  return {
+    update(nextPolicy, nextSpec) {
+      policy = nextPolicy;
+      spec = nextSpec;
+      wake();
+    },
+    wake,
+    async stop(giveUp) {
+      stopped.abort();
+      wake();
+      puller.stop();
+      prober.stop();
+      await Promise.allSettled([loops]);
+      await Promise.all([pods.stop(), brokerLoads.stop()]);
+      await authority.close(giveUp);
+      etcd.close();
+    },
+  };
+}
+
+interface Cluster {
+  readonly snapshot: Snapshot;
+  readonly brokers: ReadonlyMap<string, BrokerFacts>;
+}
+
+function countBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1);
+  return counts;
+}
