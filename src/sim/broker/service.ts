@@ -20,6 +20,7 @@ import {
   lagOf,
   newReader,
   publish,
+  type Reader,
   type Subscription,
   type Topic,
 } from './topic.ts';
@@ -113,18 +114,26 @@ export function createService(deps: ServiceDependencies): Service {
   /** Never while a consumer is connected (M5). */
   async function flushCursors(topic: Topic): Promise<void> {
     for (const { name, consumer, reader } of topic.subscriptions.values()) {
-      if (consumer || reader?.acked === undefined) continue;
-      await put(etcd, cursorKey(topic.name, name), encodeCursor(reader.acked));
+      if (!consumer && reader) await writeCursor(topic.name, name, reader);
     }
   }
 
-  function writeCursor(topic: Topic, { name, reader }: Subscription): void {
+  function writeCursorIfDue(topic: Topic, { name, reader }: Subscription): void {
     const now = deps.now();
-    if (reader?.acked === undefined || now - reader.cursorWrittenAt < deps.cursorIntervalMs) return;
+    if (!reader || now - reader.cursorWrittenAt < deps.cursorIntervalMs) return;
     reader.cursorWrittenAt = now;
-    put(etcd, cursorKey(topic.name, name), encodeCursor(reader.acked)).catch((error: unknown) =>
+    writeCursor(topic.name, name, reader).catch((error: unknown) =>
       log.warn({ topic: topic.name, subscription: name, err: error }, 'cursor not written'),
     );
+  }
+
+  function writeCursor(topic: string, subscription: string, reader: Reader): Promise<void> {
+    async function write(): Promise<void> {
+      if (reader.acked !== undefined) await put(etcd, cursorKey(topic, subscription), encodeCursor(reader.acked));
+    }
+    // A write that failed was reported to its own caller.
+    reader.cursorWrites = reader.cursorWrites.catch(() => undefined).then(write);
+    return reader.cursorWrites;
   }
 
   async function removeAll(prefix: string): Promise<void> {
@@ -271,7 +280,7 @@ export function createService(deps: ServiceDependencies): Service {
       if (!attached) throw new RequestError('NOT_FOUND', `consumer with id ${consumer} does not exist`);
       const { topic, subscription } = attached;
       if (!topic.log || !subscription.reader || !acknowledge(subscription.reader, offset)) return;
-      writeCursor(topic, subscription);
+      writeCursorIfDue(topic, subscription);
       dispatch(topic.log, subscription);
     },
 

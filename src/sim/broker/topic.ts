@@ -28,6 +28,8 @@ export interface Reader {
   pending: LogRecord | undefined;
   acked: bigint | undefined;
   cursorWrittenAt: number;
+  /** Settles when the last write of the cursor has: two at once could be applied in the wrong order. */
+  cursorWrites: Promise<void>;
 }
 
 export interface Topic {
@@ -60,7 +62,7 @@ export function newReader({ log, cursor, now }: NewReader): Reader {
       ? { position: log.end(), next: log.nextOffset() }
       : { position: log.start(), next: cursor + 1n };
   // The first cursor is written an interval after the subscription began, not with its first acknowledgement.
-  return { ...place, pending: undefined, acked: undefined, cursorWrittenAt: now };
+  return { ...place, pending: undefined, acked: undefined, cursorWrittenAt: now, cursorWrites: Promise.resolve() };
 }
 
 /** Takes a message in; the offset is undefined on a non-reliable topic. @throws Error when the log's disk refuses. */

@@ -4,7 +4,8 @@ import { onLines, writeLine } from '../lines.ts';
 import { type Answer, type Call, type Message, type Push, RequestError, type Response } from '../protocol.ts';
 
 export interface Stream {
-  onMessage(message: Message): void;
+  /** Given with the consumer's id: the first message may come before `subscribe` has resolved. */
+  onMessage(message: Message, consumer: string): void;
   /** The broker has ended the stream; never called for a reliable topic (M7). */
   onEnd(): void;
 }
@@ -51,7 +52,7 @@ export async function connect(url: string): Promise<Connection> {
   onLines(socket, (line) => {
     const message = JSON.parse(line) as Response | Push;
     if ('id' in message) waiting.get(message.id)?.settle(message);
-    else if ('message' in message) streams.get(message.consumer)?.onMessage(message.message);
+    else if ('message' in message) streams.get(message.consumer)?.onMessage(message.message, message.consumer);
     else streams.get(message.consumer)?.onEnd();
   });
 

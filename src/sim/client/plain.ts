@@ -79,11 +79,10 @@ async function consume(
   function interrupted(reason: string): void {
     write({ kind: 'interrupted', topic: spec.topic, role: 'consumer', reason, at: now() });
   }
-  let consumer = '';
-  consumer = await connection.subscribe(
+  await connection.subscribe(
     { op: 'subscribe', topic: spec.topic, subscription, name: `c-${client.tag}` },
     {
-      onMessage(message) {
+      onMessage(message, consumer) {
         takeMessage(client, subscription, message, (offset) => connection.call({ op: 'ack', consumer, offset })).catch(
           (error: unknown) => interrupted(reasonOf(error)),
         );

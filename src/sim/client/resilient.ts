@@ -130,11 +130,10 @@ async function subscribe(
   subscription: string,
 ): Promise<string> {
   const { spec, write, now } = client;
-  let consumer = '';
-  consumer = await connection.subscribe(
+  const consumer = await connection.subscribe(
     { op: 'subscribe', topic: spec.topic, subscription, name: `c-${client.tag}` },
     {
-      onMessage(message) {
+      onMessage(message, consumer) {
         takeMessage(client, subscription, message, (offset) => connection.call({ op: 'ack', consumer, offset })).catch(
           (error: unknown) => broken.abort(error),
         );
