@@ -40,7 +40,7 @@ export async function startEtcd({ assets, address, dir, name = 'etcd' }: EtcdOpt
     name,
     launch: () => spawnTied(assets.etcd, flags, { logFile: join(dirname(dir), `${name}.log`) }),
     ready: (signal) =>
-      until(async () => (await fetch(`${client}/health`, { signal })).ok, {
+      until(async () => (await fetch(`${client}/health`, { signal: AbortSignal.timeout(2_000) })).ok, {
         what: `${name} to serve at ${client}`,
         timeoutMs: 30_000,
         signal,

@@ -233,7 +233,7 @@ async function defaultNamespaceUsable(kubeconfig: string): Promise<void> {
 
 /** Whether a GET is answered with 200. The certificate is the server's own, written by it when it starts. */
 async function answersOk(url: string, certificate: string): Promise<boolean> {
-  const request = get(url, { ca: readFileSync(certificate), agent: false, timeout: 5_000 });
+  const request = get(url, { ca: readFileSync(certificate), agent: false, signal: AbortSignal.timeout(2_000) });
   const [response]: IncomingMessage[] = await once(request, 'response');
   response?.resume();
   return response?.statusCode === 200;

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isOwnerAlive, ownerTag } from '../process/owner.ts';
 import { until } from '../process/until.ts';
 
@@ -150,7 +150,7 @@ export function ownCgroups(cgroup: string, mountinfo: string): OwnCgroup[] {
       );
       if (mount === undefined) return [];
       const below = mount.root !== '/' && path.startsWith(mount.root) ? path.slice(mount.root.length) : path;
-      return [{ version, controllers, folder: join(mount.mountPoint, below) }];
+      return [{ version, controllers, folder: resolve(mount.mountPoint, `.${below}`) }];
     });
 }
 

@@ -136,8 +136,7 @@ export function runContainer(options: ContainerOptions): RunningContainer {
       oomKilled: launched.oomKills() > 0,
     });
     set({ state: { terminated }, started: false, ready: false });
-    await probing;
-    await launched.cleanUp();
+    await Promise.all([probing, launched.cleanUp()]);
     return terminated;
   }
 
@@ -226,6 +225,7 @@ export function apiTime(date: Date): string {
   return date.toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
-function mayRestart(policy: 'Always' | 'OnFailure' | 'Never', exitCode: number): boolean {
+/** Whether a container that ended with this code is started again. */
+export function mayRestart(policy: 'Always' | 'OnFailure' | 'Never', exitCode: number): boolean {
   return policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0);
 }

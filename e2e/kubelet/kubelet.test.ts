@@ -153,6 +153,7 @@ describe('a StatefulSet of two with a claim and a native sidecar', () => {
     const before = await getPod('web-0');
     const pid = await lastPid('data-web-0');
     const tag = ownerTag(pid);
+    const cgroups = cgroupFolders(pid);
 
     kubelet.kill('SIGKILL');
     await until(() => !isOwnerAlive(tag), { what: 'the container to die with its kubelet', timeoutMs: 5_000 });
@@ -169,6 +170,7 @@ describe('a StatefulSet of two with a claim and a native sidecar', () => {
     });
     expect(statusOf(after.status, 'helper')?.restartCount).toBe(1);
     expect(after.metadata.uid).toBe(before.metadata.uid);
+    expect(cgroups.filter((folder) => existsSync(folder))).toEqual([]);
   });
 });
 

@@ -48,6 +48,9 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
       `no folder is given for the image "${container.image}" (--image REF=DIR); known: ${known}`,
     );
   }
+  if (container.envFrom !== undefined) {
+    throw new CannotStart('CreateContainerConfigError', 'this kubelet does not know envFrom; use env with valueFrom');
+  }
   const mounts = mountsOf(container, volumes);
   const variables = await environment(options, mounts);
   const env = { ...surroundings(options, mounts), ...Object.fromEntries(variables) };

@@ -5,7 +5,7 @@ import { isConflict, isNotFound } from '../../src/kube/client.ts';
 import { RESOURCES } from '../controlplane/api.ts';
 import { until } from '../process/until.ts';
 import type { Addresses } from './addresses.ts';
-import { apiTime, type Backoff, type RunningContainer, runContainer } from './container.ts';
+import { apiTime, type Backoff, mayRestart, type RunningContainer, runContainer } from './container.ts';
 import { type LaunchSettings, launch } from './launch.ts';
 import { createLoop } from './loop.ts';
 import { buildPodStatus, type ContainerRuntime, NOT_STARTED } from './pod-status.ts';
@@ -82,6 +82,10 @@ export function startPod(options: PodWorkerOptions): PodWorker {
     }
   }
 
+  if ([...(pod.spec.initContainers ?? []), ...pod.spec.containers].some(({ lifecycle }) => lifecycle !== undefined)) {
+    log(`Pod ${namespace}/${name} has lifecycle hooks, which this kubelet does not run yet`);
+  }
+
   function start(
     container: Container,
     volumes: ReadonlyMap<string, string>,
@@ -111,11 +115,21 @@ export function startPod(options: PodWorkerOptions): PodWorker {
     const volumes = new Map<string, string>();
     const { claimFolder } = options;
     const wanted = { client, pod, podFolder, addresses: { podIP, hostIP }, claimFolder, signal: ending.signal, log };
-    await until(() => prepareVolumes(wanted, volumes).then(() => true), {
-      what: `the volumes of Pod ${namespace}/${name}`,
-      timeoutMs: Number.POSITIVE_INFINITY,
-      signal: ending.signal,
-    });
+    const told = new Set<string>();
+    const prepare = async () => {
+      try {
+        await prepareVolumes(wanted, volumes);
+        return true;
+      } catch (error) {
+        const why = messageOf(error);
+        if (!told.has(why)) log(`Pod ${namespace}/${name} waits for its volumes: ${why}`);
+        told.add(why);
+        return false;
+      }
+    };
+    const what = `the volumes of Pod ${namespace}/${name}`;
+    await until(prepare, { what, timeoutMs: Number.POSITIVE_INFINITY, signal: ending.signal });
+    ending.signal.throwIfAborted();
     for (const container of initContainers) {
       if (isSidecar(container)) {
         const sidecar = start(container, volumes, 'Always');
@@ -129,7 +143,12 @@ export function startPod(options: PodWorkerOptions): PodWorker {
       }
       ending.signal.throwIfAborted();
     }
-    mains.push(...containers.map((container) => start(container, volumes, restartPolicy)));
+    // What an earlier kubelet saw end, or took with it, starts again only if its policy says so.
+    const due = containers.filter(({ name }) => {
+      const { terminated } = runtimes.get(name)?.state ?? {};
+      return terminated === undefined || mayRestart(restartPolicy, terminated.exitCode);
+    });
+    mains.push(...due.map((container) => start(container, volumes, restartPolicy)));
     status.wake();
     await Promise.all(mains.map((main) => main.ended));
   }

@@ -71,7 +71,8 @@ async function passes({ tcpSocket, httpGet, exec, timeoutSeconds = 1 }: Probe, t
     // Refused, reset, too late: whatever the reason, the probe did not pass.
     return false;
   }
-  return true;
+  // Another kind, which this kubelet does not know (gRPC).
+  return false;
 }
 
 async function tcpPasses(host: string, port: number, timeoutMs: number): Promise<boolean> {

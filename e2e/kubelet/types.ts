@@ -47,6 +47,8 @@ export interface Container {
   readonly args?: readonly string[];
   readonly workingDir?: string;
   readonly env?: readonly EnvVar[];
+  readonly envFrom?: readonly unknown[];
+  readonly lifecycle?: unknown;
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
   readonly resources?: { readonly limits?: Readonly<Record<string, string>> };
   readonly volumeMounts?: readonly VolumeMount[];
