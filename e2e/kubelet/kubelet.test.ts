@@ -116,7 +116,7 @@ describe('a StatefulSet of two with a claim and a native sidecar', () => {
     const seen = history.length;
     const killedAt = Date.now();
 
-    process.kill(await lastPid('data-web-0'), 'SIGKILL');
+    process.kill(serverPid('web-0'), 'SIGKILL');
 
     const after = await podWhere('web-0', (pod) => statusOf(pod.status, 'server')?.restartCount === 1 && isReady(pod));
     const is = statusOf(after.status, 'server');
@@ -136,6 +136,7 @@ describe('a StatefulSet of two with a claim and a native sidecar', () => {
     // 100 ms is what the kubelet takes; the rest is for a machine with other things to do.
     expect(seenAt.get(crash ?? after) ?? Number.POSITIVE_INFINITY).toBeLessThan(killedAt + 1_000);
     expect(await starts('data-web-0')).toHaveLength(2);
+    expect((await starts('data-web-0')).at(-1)).toBe(`web-0 ${serverPid('web-0')}`);
   });
 
   it('keeps the claim’s data when a Pod is deleted, and gives it to the next of that name', async () => {
@@ -151,7 +152,7 @@ describe('a StatefulSet of two with a claim and a native sidecar', () => {
 
   it('starts every container again, counted, when the kubelet is killed and started again', async () => {
     const before = await getPod('web-0');
-    const pid = await lastPid('data-web-0');
+    const pid = serverPid('web-0');
     const tag = ownerTag(pid);
     const cgroups = cgroupFolders(pid);
 
@@ -178,7 +179,7 @@ describe('a Pod', () => {
   it('goes only when its process is gone, though that ignores SIGTERM for 2 s', async () => {
     await applyPod('slow', [server({ 'ignore-term-ms': 2_000 })], { terminationGracePeriodSeconds: 20 });
     await podWhere('slow', isReady);
-    const tag = ownerTag(await serverPid('slow'));
+    const tag = ownerTag(serverPid('slow'));
     const asked = performance.now();
 
     await client.delete(RESOURCES.pods, { namespace: NAMESPACE, name: 'slow' });
@@ -192,7 +193,7 @@ describe('a Pod', () => {
   it('is killed when its grace period is over', async () => {
     await applyPod('deaf', [server({ 'ignore-term-ms': 60_000 })], { terminationGracePeriodSeconds: 1 });
     await podWhere('deaf', isReady);
-    const tag = ownerTag(await serverPid('deaf'));
+    const tag = ownerTag(serverPid('deaf'));
 
     await client.delete(RESOURCES.pods, { namespace: NAMESPACE, name: 'deaf' });
     const last = await untilGone('deaf', tag);
@@ -204,7 +205,7 @@ describe('a Pod', () => {
   it('that is removed by force loses its process at once', async () => {
     await applyPod('forced', [server({ 'ignore-term-ms': 60_000 })]);
     await podWhere('forced', isReady);
-    const tag = ownerTag(await serverPid('forced'));
+    const tag = ownerTag(serverPid('forced'));
 
     await client.delete(RESOURCES.pods, { namespace: NAMESPACE, name: 'forced' }, { gracePeriodSeconds: 0 });
 
@@ -323,7 +324,7 @@ describe('a Pod', () => {
   it.runIf(machineHasCpuLimits())('has a cgroup of its own with its limits, which goes with it', async () => {
     await applyPod('limited', [{ ...server({}), resources: { limits: { cpu: '500m', memory: '256Mi' } } }]);
     await podWhere('limited', isReady);
-    const folders = cgroupFolders(await serverPid('limited'));
+    const folders = cgroupFolders(serverPid('limited'));
 
     const limits = folders.flatMap((folder) =>
       ['cpu.cfs_quota_us', 'memory.limit_in_bytes']
@@ -558,14 +559,10 @@ async function starts(claim: string): Promise<string[]> {
     .split('\n');
 }
 
-async function lastPid(claim: string): Promise<number> {
-  return Number((await starts(claim)).at(-1)?.split(' ')[1]);
-}
-
-/** Of a Pod whose volume `data` is an emptyDir. */
-async function serverPid(name: string): Promise<number> {
-  const folder = dataFolder(await getPod(name));
-  return Number(readFileSync(join(folder, 'starts'), 'utf8').trim().split('\n').at(-1)?.split(' ')[1]);
+function serverPid(pod: string): number {
+  const pid = kubelet.containerPid(NAMESPACE, pod, 'server');
+  if (pid === undefined) throw new Error(`the container server of Pod ${pod} has no process`);
+  return pid;
 }
 
 async function environmentOf(pod: Pod): Promise<Record<string, string>> {

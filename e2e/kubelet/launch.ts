@@ -6,6 +6,7 @@ import { spawnTied } from '../process/tied.ts';
 import type { Cgroups } from './cgroups.ts';
 import { CannotStart, type Launched } from './container.ts';
 import { commandLine, expandVariables, fieldOf, type Mount, parseQuantity, rewritePaths } from './expand.ts';
+import { recordPid } from './pids.ts';
 import type { Container, EnvVar, Pod } from './types.ts';
 import { ACCOUNT_MOUNT, mountsOf, readData } from './volumes.ts';
 
@@ -18,6 +19,7 @@ export interface LaunchSettings {
   /** PATH of all containers. */
   readonly path: string;
   readonly logsFolder: string;
+  readonly pidsFolder: string;
   readonly server: string;
   readonly caFile: string;
 }
@@ -67,8 +69,15 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   const start = (program: string, words: readonly string[]) =>
     spawnTied(program, words, { cwd, env, logFile, cgroupProcs: cgroup.procs });
   try {
+    const process = start(command, args);
+    const { namespace = '', name: podName } = pod.metadata;
+    const forgetPid = recordPid(
+      options.pidsFolder,
+      { namespace, pod: podName, container: container.name },
+      process.pid,
+    );
     return {
-      process: start(command, args),
+      process,
       probeTarget: {
         podIP: addresses.podIP,
         ports: container.ports,
@@ -84,7 +93,10 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
         },
       },
       oomKills: () => cgroup.oomKills(),
-      cleanUp: () => cgroup.remove(),
+      cleanUp: () => {
+        forgetPid();
+        return cgroup.remove();
+      },
     };
   } catch (error) {
     await cgroup.remove();

@@ -26,7 +26,8 @@ const { root, block } = options;
 const podsFolder = join(root, 'pods');
 const volumesFolder = join(root, 'volumes');
 const logsFolder = join(root, 'logs');
-for (const folder of [podsFolder, volumesFolder, logsFolder]) mkdirSync(folder, { recursive: true });
+const pidsFolder = join(root, 'pids');
+for (const folder of [podsFolder, volumesFolder, logsFolder, pidsFolder]) mkdirSync(folder, { recursive: true });
 
 const kubeConfig = new KubeConfig();
 kubeConfig.loadFromFile(options.kubeconfig);
@@ -99,6 +100,7 @@ function follow(key: string, pod: Pod | undefined): void {
     backoff: options.backoff,
     podsFolder,
     logsFolder,
+    pidsFolder,
     server: cluster?.server ?? '',
     caFile,
     claimFolder,

@@ -6,6 +6,7 @@ import { type Service, startService } from '../process/service.ts';
 import { spawnTied } from '../process/tied.ts';
 import { until } from '../process/until.ts';
 import { KUBELET_ACCESS } from './access.ts';
+import { pidOf } from './pids.ts';
 
 export interface KubeletOptions {
   readonly controlPlane: ControlPlane;
@@ -23,6 +24,8 @@ export interface Kubelet extends Service {
   readonly logsFolder: string;
   /** Its own. */
   readonly logFile: string;
+  /** The process of a container, to kill or look into; undefined while it has none. */
+  containerPid(namespace: string, pod: string, container: string): number | undefined;
 }
 
 /** Starts the kubelet with the rights that it needs and the StorageClass `folder`; resolves when its Nodes are Ready. */
@@ -59,5 +62,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
         signal,
       }),
   });
-  return { ...service, logsFolder: join(root, 'logs'), logFile };
+  const containerPid = (namespace: string, pod: string, container: string) =>
+    pidOf(join(root, 'pids'), { namespace, pod, container });
+  return { ...service, logsFolder: join(root, 'logs'), logFile, containerPid };
 }
