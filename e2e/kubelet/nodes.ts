@@ -1,4 +1,4 @@
-import { arch, availableParallelism, totalmem } from 'node:os';
+import { arch, availableParallelism, release, totalmem, version } from 'node:os';
 import { isNotFound, type KubeClient } from '../../src/kube/client.ts';
 import { RESOURCES } from '../controlplane/api.ts';
 import { apiTime } from './container.ts';
@@ -32,6 +32,7 @@ export async function registerNode(client: KubeClient, name: string, address: st
     capacity: size,
     allocatable: size,
     conditions: conditions(earlier),
+    nodeInfo: nodeInfo(),
   };
   const body = { ...identity, metadata: { name }, status };
   await client.patch(RESOURCES.nodes, { name }, body, { ...apply, subresource: 'status' });
@@ -60,6 +61,22 @@ function conditions(earlier: Node | undefined) {
     condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
     condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'),
   ];
+}
+
+/** What `kubectl get nodes -o wide` shows. */
+function nodeInfo() {
+  return {
+    operatingSystem: 'linux',
+    architecture: goArch(),
+    osImage: version(),
+    kernelVersion: release(),
+    kubeletVersion: 'v1.36.2-e2e',
+    kubeProxyVersion: '',
+    containerRuntimeVersion: 'process://1',
+    machineID: '',
+    systemUUID: '',
+    bootID: '',
+  };
 }
 
 /** The names that Kubernetes uses are Go's. */
