@@ -233,8 +233,8 @@ describe('a Pod', () => {
         {
           name: 'main',
           image: IMAGE,
-          command: ['sh', '-c', 'cat /work/note'],
-          volumeMounts: [{ name: 'work', mountPath: '/work' }],
+          command: ['sh', '-c', 'cat /scratch/note'],
+          volumeMounts: [{ name: 'scratch', mountPath: '/scratch' }],
         },
       ],
       {
@@ -243,11 +243,11 @@ describe('a Pod', () => {
           {
             name: 'init',
             image: IMAGE,
-            command: ['sh', '-c', 'echo from init > /work/note'],
-            volumeMounts: [{ name: 'work', mountPath: '/work' }],
+            command: ['sh', '-c', 'echo from init > /scratch/note'],
+            volumeMounts: [{ name: 'scratch', mountPath: '/scratch' }],
           },
         ],
-        volumes: [{ name: 'work', emptyDir: {} }],
+        volumes: [{ name: 'scratch', emptyDir: {} }],
       },
     );
 
