@@ -4,7 +4,7 @@
  * crash it asks the broker that it knows, dead or alive, for the new address; a reliable consumer waits for ever on a
  * stream that stays open, and a non-reliable one is over when its stream ends. A message that fails is given up.
  */
-import { RequestError } from '../protocol.ts';
+import { CREATION_GIVES_UP_AFTER_MS, RequestError } from '../protocol.ts';
 import type { Connection } from './connection.ts';
 import {
   askForOwner,
@@ -17,6 +17,7 @@ import {
   takeMessage,
 } from './session.ts';
 
+const CREATION_RETRY_MS = 100;
 const RECONNECT_MS = 1_000;
 
 interface Producer {
@@ -31,8 +32,11 @@ export async function runPlain(client: TopicClient): Promise<void> {
   let producer: Producer;
   try {
     home = await findOrCreate(client, serviceUrls[0] ?? '');
-    for (const subscription of spec.subscriptions) await consume(client, home, subscription, true);
-    producer = await createProducer(client, home);
+    const owner = home;
+    for (const subscription of spec.subscriptions) {
+      await whileCreating(client, () => consume(client, owner, subscription, true));
+    }
+    producer = await whileCreating(client, () => createProducer(client, owner));
   } catch (error) {
     write({ kind: 'interrupted', topic: spec.topic, role: 'topic', reason: reasonOf(error), at: now() });
     return;
@@ -53,6 +57,20 @@ export async function runPlain(client: TopicClient): Promise<void> {
       write({ kind: 'interrupted', topic: spec.topic, role: 'producer', reason: reasonOf(error), at: now() });
     }
   });
+}
+
+/** A topic that has just been assigned is not loaded yet: tried again for as long as the creation itself would be. */
+async function whileCreating<T>({ now, ending }: TopicClient, attempt: () => Promise<T>): Promise<T> {
+  const giveUpAt = now() + CREATION_GIVES_UP_AFTER_MS;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      reasonOf(error);
+      if (now() >= giveUpAt || ending.aborted) throw error;
+      await pause(CREATION_RETRY_MS, ending);
+    }
+  }
 }
 
 async function findOrCreate(client: TopicClient, url: string): Promise<Connection> {

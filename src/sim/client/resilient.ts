@@ -61,7 +61,9 @@ export async function runResilient(client: TopicClient): Promise<void> {
       await session(client, standing);
     } catch (error) {
       if (ending.aborted) return;
-      write({ kind: 'interrupted', topic: spec.topic, role: 'topic', reason: reasonOf(error), at: now() });
+      const reason = reasonOf(error);
+      // Until it has worked once, a topic is being created and nothing was interrupted.
+      if (standing.ready) write({ kind: 'interrupted', topic: spec.topic, role: 'topic', reason, at: now() });
     }
     // A session that held for a while was a good one: begin with short waits again.
     retryMs = now() - startedAt > RETRY_MAX_MS * 3 ? RETRY_FIRST_MS : Math.min(retryMs * 2, RETRY_MAX_MS);
