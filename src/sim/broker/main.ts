@@ -38,9 +38,9 @@ const { values: flags } = parseArgs({
     'upload-interval-seconds': { type: 'string', default: '10' },
     'cursor-interval-seconds': { type: 'string', default: '10' },
     /** Megabytes hashed for each megabyte received. */
-    'cpu-per-megabyte': { type: 'string', default: '50' },
+    'cpu-per-megabyte': { type: 'string', default: '200' },
     /** Seconds of its traffic that a topic keeps in memory. */
-    'memory-seconds': { type: 'string', default: '10' },
+    'memory-seconds': { type: 'string', default: '60' },
     'log-level': { type: 'string', default: 'info' },
   },
 });
