@@ -16,6 +16,7 @@ export interface Assets {
   readonly etcd: string;
   readonly kubeApiserver: string;
   readonly kubeControllerManager: string;
+  readonly kubectl: string;
 }
 
 export type Log = (line: string) => void;
@@ -26,13 +27,14 @@ export interface AssetsOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-const BINARIES = ['etcd', 'kube-apiserver', 'kube-controller-manager'] as const;
+const BINARIES = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl'] as const;
 type Binary = (typeof BINARIES)[number];
 
 const PACKAGES: Record<Binary, string> = {
   etcd: 'go.etcd.io/etcd/server/v3',
   'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
   'kube-controller-manager': 'k8s.io/kubernetes/cmd/kube-controller-manager',
+  kubectl: 'k8s.io/kubernetes/cmd/kubectl',
 };
 const KUBERNETES = { major: 1, minor: 36, patch: 2 };
 const VERSION = 'k8s.io/component-base/version';
@@ -50,10 +52,10 @@ const PROGRESS_EVERY_MS = 15_000;
 
 const WHAT_TO_DO =
   'Install Go 1.26 or newer (https://go.dev/dl) and run again: the first build takes about 6 minutes on 2 cores, later runs use the cache. ' +
-  'Or set KUBEBUILDER_ASSETS to a folder that holds etcd, kube-apiserver and kube-controller-manager.';
+  'Or set KUBEBUILDER_ASSETS to a folder that holds etcd, kube-apiserver, kube-controller-manager and kubectl.';
 
 /**
- * Gives the paths of the three binaries, building them when there is no other way. Two runs do not build at once: the second waits.
+ * Gives the paths of the binaries, building them when there is no other way. Two runs do not build at once: the second waits.
  *
  * @throws Error that says what to install or set.
  */
@@ -66,8 +68,8 @@ export async function ensureAssets({ log, env = process.env }: AssetsOptions): P
   if (missingIn(cache).length > 0) {
     const lacks = provided === undefined ? '' : `KUBEBUILDER_ASSETS=${provided} lacks ${lacking.join(' and ')}. `;
     await checkGo(env, lacks);
-    // All three, though some are there: a controller manager newer than its API server is not supported.
-    if (lacks !== '') log(`${lacks}Using our own build of all three instead.`);
+    // All of them, though some are there: a controller manager newer than its API server is not supported.
+    if (lacks !== '') log(`${lacks}Using our own build of all instead.`);
     await withLock(
       cache,
       (holder) => log(`${holder} is building the control plane already; waiting for it`),
@@ -156,6 +158,7 @@ function assetsIn(folder: string): Assets {
     etcd: join(folder, 'etcd'),
     kubeApiserver: join(folder, 'kube-apiserver'),
     kubeControllerManager: join(folder, 'kube-controller-manager'),
+    kubectl: join(folder, 'kubectl'),
   };
 }
 
