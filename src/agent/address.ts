@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import type { Problem } from './problem.ts';
+import type { Problem } from '../api/problem.ts';
 
 /** An IP address, as written, and a TCP port. Names are not resolved: sockets listen on addresses. */
 export interface SocketAddress {

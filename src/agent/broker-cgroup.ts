@@ -1,6 +1,6 @@
+import { isProblem, type Problem } from '../api/problem.ts';
 import { parseProcessIds } from './cgroup-files.ts';
 import { readParsed } from './files.ts';
-import { isProblem, type Problem } from './problem.ts';
 import { type CgroupMembership, type CgroupMount, parseCgroupMemberships, parseCgroupMounts } from './proc-files.ts';
 
 /** The directory of one controller of the broker's cgroup. */

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import type { Problem } from './problem.ts';
+import type { Problem } from '../api/problem.ts';
 
 /*
  * Reads are synchronous on purpose: /proc and cgroup files are kernel memory, a sample is some twenty of them and takes

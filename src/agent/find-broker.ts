@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { endianness } from 'node:os';
+import { isProblem, type Problem } from '../api/problem.ts';
 import { canonicalIp, formatSocketAddress, type SocketAddress } from './address.ts';
 import { listDirectory, readLink, readParsed, readText } from './files.ts';
-import { isProblem, type Problem } from './problem.ts';
 import { type Listener, type ProcessStat, parseListeners, parseProcessStat, parseSocketLink } from './proc-files.ts';
 
 /** One run of the broker's process: a reused pid has another start. */

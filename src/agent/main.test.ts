@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
-import { type AgentReport, parseReport } from './report.ts';
+import { type AgentReport, parseReport } from '../api/agent-report.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 const podEnv = { POD_NAME: 'broker-0', POD_NAMESPACE: 'messaging', POD_UID: '5b1f' };

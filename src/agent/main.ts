@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
+import type { AgentReport } from '../api/agent-report.ts';
+import { isProblem } from '../api/problem.ts';
 import { formatSocketAddress } from './address.ts';
-import { isProblem } from './problem.ts';
-import type { AgentReport } from './report.ts';
 import { createSampler } from './sampler.ts';
 import { startSamplingLoop } from './sampling-loop.ts';
 import { createReportServer } from './server.ts';

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { AgentReport } from '../api/agent-report.ts';
 import { locate, membershipFor } from './broker-cgroup.ts';
 import { parseCgroupMemberships, parseCgroupMounts } from './proc-files.ts';
-import type { AgentReport } from './report.ts';
 import { createSampler } from './sampler.ts';
 
 /*

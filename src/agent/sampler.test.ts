@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type AgentReport, parseReport } from '../api/agent-report.ts';
 import { agentPid, createFakeMachine, type FakeMachine, type FakeProcess } from './fake-machine.ts';
-import { type AgentReport, parseReport } from './report.ts';
 import { coresBetween, createSampler } from './sampler.ts';
 
 const pod = { name: 'broker-0', namespace: 'messaging', uid: '5b1f' };

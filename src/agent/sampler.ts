@@ -1,9 +1,9 @@
+import { type AgentReport, bounds, type NodeFigures, type PodIdentity, reportVersion } from '../api/agent-report.ts';
+import { isProblem, type Problem } from '../api/problem.ts';
 import type { SocketAddress } from './address.ts';
 import { readParsed } from './files.ts';
 import { type BrokerProcess, findBroker, readIfRunning, readOwnPid } from './find-broker.ts';
-import { isProblem, type Problem } from './problem.ts';
 import { parseNodeCores, parseNodeMemoryBytes, parseUptimeSeconds, ticksPerSecond } from './proc-files.ts';
-import { type AgentReport, bounds, type NodeFigures, type PodIdentity, reportVersion } from './report.ts';
 import { type CpuCounter, readUsage, type Usage } from './usage.ts';
 
 export interface Clock {

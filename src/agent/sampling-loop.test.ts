@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { type AgentReport, reportVersion } from './report.ts';
+import { type AgentReport, reportVersion } from '../api/agent-report.ts';
 import { type SamplingLoop, startSamplingLoop } from './sampling-loop.ts';
 
 let monotonicMilliseconds: number;

@@ -1,4 +1,4 @@
-import type { AgentReport } from './report.ts';
+import type { AgentReport } from '../api/agent-report.ts';
 import type { Clock } from './sampler.ts';
 
 export interface SamplingLoop {

@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AgentReport, parseReport, reportVersion } from './report.ts';
+import { type AgentReport, parseReport, reportVersion } from '../api/agent-report.ts';
 import { createReportServer } from './server.ts';
 
 const report: AgentReport = {

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { type AgentReport, noncePattern } from './report.ts';
+import { type AgentReport, noncePattern } from '../api/agent-report.ts';
 
 export interface ReportServerOptions {
   readonly latest: () => AgentReport;

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
+import { bounds, type PodIdentity } from '../api/agent-report.ts';
+import { isProblem, type Problem } from '../api/problem.ts';
 import { parseSocketAddress, type SocketAddress } from './address.ts';
-import { isProblem, type Problem } from './problem.ts';
-import { bounds, type PodIdentity } from './report.ts';
 
 export interface Settings {
   readonly listen: SocketAddress;

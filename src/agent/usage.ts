@@ -1,3 +1,5 @@
+import type { MemoryFigures, Source } from '../api/agent-report.ts';
+import { isProblem, type Problem } from '../api/problem.ts';
 import { type CgroupDirectory, type LookupOptions, lookUpCgroups } from './broker-cgroup.ts';
 import {
   type Limit,
@@ -11,9 +13,7 @@ import {
 } from './cgroup-files.ts';
 import { parseCount } from './count.ts';
 import { readParsed, readText } from './files.ts';
-import { isProblem, type Problem } from './problem.ts';
 import { type ProcessStat, parseResidentBytes, ticksPerSecond } from './proc-files.ts';
-import type { MemoryFigures, Source } from './report.ts';
 
 /** What the broker uses and may use, at one moment. */
 export interface Usage {

@@ -1,7 +1,7 @@
 /** Pulls the agents' reports, each Pod on its own, so that a slow one does not delay the others. */
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
-import { type AgentReport, parseReport } from '../agent/report.ts';
+import { type AgentReport, parseReport } from '../api/agent-report.ts';
 import type { AgentUsage } from '../core/snapshot.ts';
 
 export interface AgentTarget {

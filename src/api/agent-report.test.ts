@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { type AgentReport, bounds, parseReport } from './agent-report.ts';
 import { isProblem } from './problem.ts';
-import { type AgentReport, bounds, parseReport } from './report.ts';
 
 const report: AgentReport = {
   version: 1,

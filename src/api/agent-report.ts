@@ -2,8 +2,8 @@ import type { Problem } from './problem.ts';
 
 /**
  * The report that the agent serves and the operator pulls (design §2), and the check that the operator applies to it.
- * Unknown is null, never 0. A limit is null when there is none, too. Nothing here depends on anything: the operator
- * imports this file and no other of the agent.
+ * Unknown is null, never 0. A limit is null when there is none, too. Nothing here depends on any package: the agent must stay
+ * small.
  */
 export interface AgentReport {
   readonly version: typeof reportVersion;

@@ -1,0 +1,33 @@
+/** Bundles what ships: the operator and the agent, one file each. `npm run build` → dist/. */
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const ROOT = import.meta.dirname;
+const DIST = join(ROOT, 'dist');
+/** Bundled CommonJS packages call require and look for files beside themselves. */
+const BANNER =
+  "import{createRequire as __cr}from'node:module';import{dirname as __dn}from'node:path';import{fileURLToPath as __fp}from'node:url';" +
+  'const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);';
+
+rmSync(DIST, { recursive: true, force: true });
+for (const program of ['operator', 'agent']) {
+  await build({
+    entryPoints: [join(ROOT, 'src', program, 'main.ts')],
+    outfile: join(DIST, program, 'main.js'),
+    bundle: true,
+    minify: true,
+    sourcemap: 'linked',
+    platform: 'node',
+    target: 'node22',
+    format: 'esm',
+    banner: { js: BANNER },
+    logLevel: 'warning',
+  });
+}
+// etcd3 reads its protocol definitions from ../proto beside its own folder.
+const proto = join(DIST, 'proto');
+mkdirSync(proto, { recursive: true });
+for (const name of ['rpc', 'kv', 'auth']) {
+  copyFileSync(join(ROOT, 'node_modules/etcd3/proto', `${name}.proto`), join(proto, `${name}.proto`));
+}
