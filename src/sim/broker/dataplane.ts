@@ -28,13 +28,27 @@ function serve(deps: DataPlaneDependencies, socket: Socket): void {
     for (const consumer of consumers) service.closeConsumer(consumer);
   });
   onLines(socket, (line) => {
-    // Both ends are ours, so the shape is not checked again; an unknown `op` is answered as an error.
-    const request = JSON.parse(line) as Request;
+    const request = readRequest(line);
+    if (!request) {
+      log.warn({ from: socket.remoteAddress }, 'connection closed: it does not speak our protocol');
+      socket.destroy();
+      return;
+    }
     answer(deps, request, socket, consumers)
       .then((ok): Response => ({ id: request.id, ok }))
       .catch((error: unknown): Response => ({ id: request.id, error: toWireError(error, log) }))
       .then((response) => writeLine(socket, response));
   });
+}
+
+/** Both ends are ours, so the shape is not checked further; an unknown `op` is answered as an error. */
+function readRequest(line: string): Request | undefined {
+  try {
+    return JSON.parse(line) as Request;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 async function answer(

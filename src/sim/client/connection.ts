@@ -1,4 +1,5 @@
 /** A client's side of the data plane: requests paired with answers, and the messages of its consumers. */
+import { setMaxListeners } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { onLines, writeLine } from '../lines.ts';
 import { type Answer, type Call, type Message, type Push, RequestError, type Response } from '../protocol.ts';
@@ -35,6 +36,8 @@ interface Waiting {
 export async function connect(url: string): Promise<Connection> {
   const socket = await openSocket(url);
   const gone = new AbortController();
+  // Many topics share a connection, and each listens.
+  setMaxListeners(0, gone.signal);
   const waiting = new Map<number, Waiting>();
   const streams = new Map<string, Stream>();
   let lastId = 0;
