@@ -1,33 +1,37 @@
-/** Bundles what ships: the operator and the agent, one file each. `npm run build` → dist/. */
+/** Bundles what ships: the operator and the agent, one file each. `npm run build` → dist/, which is what the image holds. */
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
 const ROOT = import.meta.dirname;
-const DIST = join(ROOT, 'dist');
 /** Bundled CommonJS packages call require and look for files beside themselves. */
 const BANNER =
   "import{createRequire as __cr}from'node:module';import{dirname as __dn}from'node:path';import{fileURLToPath as __fp}from'node:url';" +
   'const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);';
 
-rmSync(DIST, { recursive: true, force: true });
-for (const program of ['operator', 'agent']) {
-  await build({
-    entryPoints: [join(ROOT, 'src', program, 'main.ts')],
-    outfile: join(DIST, program, 'main.js'),
-    bundle: true,
-    minify: true,
-    sourcemap: 'linked',
-    platform: 'node',
-    target: 'node22',
-    format: 'esm',
-    banner: { js: BANNER },
-    logLevel: 'warning',
-  });
+/** Makes `folder` anew: operator/main.js, agent/main.js and what they read. */
+export async function buildPrograms(folder: string): Promise<void> {
+  rmSync(folder, { recursive: true, force: true });
+  for (const program of ['operator', 'agent']) {
+    await build({
+      entryPoints: [join(ROOT, 'src', program, 'main.ts')],
+      outfile: join(folder, program, 'main.js'),
+      bundle: true,
+      minify: true,
+      keepNames: true,
+      sourcemap: 'linked',
+      platform: 'node',
+      target: 'node22',
+      format: 'esm',
+      banner: { js: BANNER },
+      logLevel: 'warning',
+    });
+  }
+  // etcd3 reads its protocol definitions from ../proto beside its own folder.
+  mkdirSync(join(folder, 'proto'));
+  for (const name of ['rpc', 'kv', 'auth']) {
+    copyFileSync(join(ROOT, 'node_modules/etcd3/proto', `${name}.proto`), join(folder, 'proto', `${name}.proto`));
+  }
 }
-// etcd3 reads its protocol definitions from ../proto beside its own folder.
-const proto = join(DIST, 'proto');
-mkdirSync(proto, { recursive: true });
-for (const name of ['rpc', 'kv', 'auth']) {
-  copyFileSync(join(ROOT, 'node_modules/etcd3/proto', `${name}.proto`), join(proto, `${name}.proto`));
-}
+
+if (import.meta.main) await buildPrograms(join(ROOT, 'dist'));

@@ -1,7 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { buildPrograms } from '../../build.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { clientOf } from '../controlplane/api.ts';
 import { applyManifests, type Manifest, readManifests } from '../controlplane/apply.ts';
@@ -44,12 +46,15 @@ describe('the manifests', () => {
     expect(refused).toContain('violates PodSecurity "restricted:latest"');
   });
 
-  it('start a program that exists', () => {
+  it('start a program that is in the image', async () => {
     const deployment = manifests().find(({ kind }) => kind === 'Deployment') as unknown as Deployment;
+    const image = mkdtempSync(join(tmpdir(), 'image-'));
+    await buildPrograms(image);
 
-    const [container] = deployment.spec.template.spec.containers;
-    expect(container?.command).toEqual(['node', 'src/operator/main.ts']);
-    expect(existsSync(join(root, 'src/operator/main.ts'))).toBe(true);
+    const [program, script] = deployment.spec.template.spec.containers[0]?.command ?? [];
+    expect(program).toBe('node');
+    expect(existsSync(join(image, script ?? ''))).toBe(true);
+    rmSync(image, { recursive: true });
   });
 });
 

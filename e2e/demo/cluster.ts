@@ -1,6 +1,7 @@
 /** Everything that the demo and the end-to-end suites run on: control plane, kubelet, brokers' etcd, operator, brokers. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildPrograms } from '../../build.ts';
 import { type BrokerLoad, brokerLoadResource } from '../../src/api/broker-load.ts';
 import type { RebalancePolicy, RebalancePolicySpec } from '../../src/api/rebalance-policy.ts';
 import { connectEtcd } from '../../src/etcd/etcd3.ts';
@@ -10,6 +11,7 @@ import { LEASES, type Lease } from '../../src/kube/election.ts';
 import { BROKER_LOADS, POLICIES } from '../../src/operator/publish.ts';
 import { clientOf, RESOURCES } from '../controlplane/api.ts';
 import { applyManifests } from '../controlplane/apply.ts';
+import { ensureAssets } from '../controlplane/assets.ts';
 import { type Etcd, startEtcd } from '../controlplane/etcd.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane/start.ts';
 import { type Kubelet, startKubelet } from '../kubelet/start.ts';
@@ -28,13 +30,14 @@ import {
   policyManifest,
   REPOSITORY,
 } from './manifests.ts';
-import { containerPid } from './processes.ts';
 
 export interface DemoClusterOptions {
   readonly log: (line: string) => void;
   readonly brokers: number;
   readonly policy?: Partial<Omit<RebalancePolicySpec, 'etcd' | 'brokerSelector'>>;
   readonly operatorArgs?: readonly string[];
+  /** Ends the start within seconds; what was started by then is stopped. */
+  readonly signal?: AbortSignal;
 }
 
 /** One process of a broker, as the broker itself wrote it down on its Pod's volume. Times are epoch ms. */
@@ -65,14 +68,17 @@ export interface DemoCluster {
 
 /** Resolves when all brokers are Ready and take assignments, and the operator holds their leader key. */
 export async function startDemoCluster(options: DemoClusterOptions): Promise<DemoCluster> {
-  const { log } = options;
+  const { log, signal = new AbortController().signal } = options;
   const undo: (() => unknown)[] = [];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
+    await abortable(ensureAssets({ log }), signal);
     const controlPlane = await startControlPlane({ log });
     undo.push(() => controlPlane.stop());
+    signal?.throwIfAborted();
+    signal.throwIfAborted();
     const brokersEtcd = await startEtcd({
       assets: controlPlane.assets,
       address: controlPlane.address,
@@ -84,12 +90,15 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
     undo.push(() => etcd.close());
     const history = await followHistory(etcd);
     undo.push(() => history.stop());
+    const image = join(controlPlane.dir, 'image');
+    await buildPrograms(image);
     const kubelet = await startKubelet({
       controlPlane,
       nodes: ['node-1', 'node-2'],
-      images: { [OPERATOR_IMAGE]: REPOSITORY, [BROKER_IMAGE]: REPOSITORY },
+      images: { [OPERATOR_IMAGE]: image, [BROKER_IMAGE]: REPOSITORY },
     });
     undo.push(() => kubelet.stop());
+    signal.throwIfAborted();
     const client = clientOf(controlPlane.adminKubeconfig);
     undo.push(() => client.close());
     const cluster = handles({ controlPlane, kubelet, client, brokersEtcd, etcd, history, stop });
@@ -103,14 +112,22 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
     const policy = policyManifest(endpoint, options.policy);
     // The policy first: brokers that find their leader key taken do not lead themselves, and no quiet period is needed.
     await applyManifests(controlPlane.adminKubeconfig, [...objects.slice(0, 1), policy]);
-    if (policyMode(options) !== 'Observe') await untilLeading(cluster);
+    if (policyMode(options) !== 'Observe') await untilLeading(cluster, signal);
     await applyManifests(controlPlane.adminKubeconfig, objects);
-    await untilBrokersReady(cluster, options.brokers);
+    await untilBrokersReady(cluster, options.brokers, signal);
     return cluster;
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** The build of the binaries takes minutes when it is the first; its process ends with ours. */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  return Promise.race([work, aborted]);
 }
 
 function policyMode({ policy }: DemoClusterOptions): RebalancePolicySpec['mode'] {
@@ -123,6 +140,12 @@ function handles(parts: Parts): DemoCluster {
   const { client, kubelet } = parts;
   const pods = async (namespace: string, labelSelector: string): Promise<readonly Pod[]> =>
     (await client.list<Pod>(RESOURCES.pods, { namespace, labelSelector })).items;
+
+  const pidOf = (namespace: string, pod: string, container: string): number => {
+    const pid = kubelet.containerPid(namespace, pod, container);
+    if (pid === undefined) throw new Error(`container ${container} of Pod ${namespace}/${pod} has no process now`);
+    return pid;
+  };
 
   return {
     ...parts,
@@ -144,12 +167,12 @@ function handles(parts: Parts): DemoCluster {
       return lines.map((line) => JSON.parse(line) as Incarnation);
     },
 
-    brokerPid: (pod) => containerPid(kubelet, pod, 'src/sim/broker/main.ts'),
-    operatorPid: (pod) => containerPid(kubelet, pod, 'src/operator/main.ts'),
+    brokerPid: (pod) => pidOf(BROKER_NAMESPACE, pod, 'broker'),
+    operatorPid: (pod) => pidOf(OPERATOR_NAMESPACE, pod, 'operator'),
   };
 }
 
-async function untilLeading(cluster: DemoCluster): Promise<void> {
+async function untilLeading(cluster: DemoCluster, signal: AbortSignal): Promise<void> {
   await until(
     async () => {
       const conditions = (await cluster.policy()).status?.conditions ?? [];
@@ -159,11 +182,12 @@ async function untilLeading(cluster: DemoCluster): Promise<void> {
       what: `the operator to hold the brokers' leader key (logs: ${cluster.kubelet.logsFolder})`,
       timeoutMs: 60_000,
       intervalMs: 200,
+      signal,
     },
   );
 }
 
-async function untilBrokersReady(cluster: DemoCluster, count: number): Promise<void> {
+async function untilBrokersReady(cluster: DemoCluster, count: number, signal: AbortSignal): Promise<void> {
   await until(
     async () => {
       const ready = (await cluster.brokerLoads()).filter((load) =>
@@ -175,6 +199,7 @@ async function untilBrokersReady(cluster: DemoCluster, count: number): Promise<v
       what: `${count} ${brokerLoadResource.plural} of ${BROKERS} to be Ready (logs: ${cluster.kubelet.logsFolder})`,
       timeoutMs: 90_000,
       intervalMs: 200,
+      signal,
     },
   );
 }

@@ -2,8 +2,8 @@
  * `npm run demo`: the operator on a real control plane, with simulated brokers and real counting. Everything ends with
  * this process, however that ends.
  */
-import { copyFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generateTopics } from '../../src/sim/topics.ts';
 import { type DemoCluster, type Incarnation, startDemoCluster } from './cluster.ts';
@@ -25,18 +25,15 @@ async function main(options: DemoOptions): Promise<number> {
   let cluster: DemoCluster | undefined;
   let workload: Workload | undefined;
   try {
-    cluster = await stoppable(
-      startDemoCluster({
-        log: say,
-        brokers: options.brokers,
-        policy: options.resumeOffsets ? {} : { failover: { resumeOffsets: false } },
-      }),
-      interrupted.signal,
-      (late) => late.stop(),
-    );
+    cluster = await startDemoCluster({
+      log: say,
+      brokers: options.brokers,
+      policy: options.resumeOffsets ? {} : { failover: { resumeOffsets: false } },
+      signal: interrupted.signal,
+    });
     showKubectl(options, cluster, say);
     say(`Creating ${options.topics} topics with producers and subscribers (${CLIENT_PROCESSES} client processes) …`);
-    workload = await stoppable(startDemoWorkload(cluster, options), interrupted.signal, (late) => late.stop());
+    workload = await startDemoWorkload(cluster, options, interrupted.signal);
     say('All is ready.');
     const kills = await watchRun(cluster, options, interrupted.signal, human);
     if (interrupted.signal.aborted && options.seconds === undefined) say('Stopping …');
@@ -63,14 +60,6 @@ async function main(options: DemoOptions): Promise<number> {
   }
 }
 
-/** A start that is interrupted still has to be undone when it has come to its end. */
-async function stoppable<T>(start: Promise<T>, signal: AbortSignal, undo: (late: T) => Promise<void>): Promise<T> {
-  const value = await start;
-  if (!signal.aborted) return value;
-  await undo(value);
-  throw new Error('interrupted');
-}
-
 /** npm may be killed without passing it on: then our parent changes, and we end as for Ctrl-C. */
 function endWithParent(interrupted: AbortController): void {
   const parent = process.ppid;
@@ -86,19 +75,25 @@ function showKubectl({ kubeconfig }: DemoOptions, cluster: DemoCluster, say: (li
   say('');
   say('In another terminal:');
   say(`  export KUBECONFIG=${file}`);
-  say('  kubectl -n messaging get brokerloads,rbpol');
-  say('  kubectl -n messaging describe rbpol demo');
-  say('  kubectl -n danube-load-manager get pods,lease');
+  const kubectl = hasKubectl() ? 'kubectl' : cluster.controlPlane.assets.kubectl;
+  say(`  ${kubectl} -n messaging get brokerloads,rbpol`);
+  say(`  ${kubectl} -n messaging describe rbpol demo`);
+  say(`  ${kubectl} -n danube-load-manager get pods,lease`);
   say(`Logs of all containers: ${cluster.kubelet.logsFolder}`);
   say('');
 }
 
-async function startDemoWorkload(cluster: DemoCluster, options: DemoOptions): Promise<Workload> {
+function hasKubectl(): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'kubectl')));
+}
+
+async function startDemoWorkload(cluster: DemoCluster, options: DemoOptions, signal: AbortSignal): Promise<Workload> {
   const pods = await cluster.brokerPods();
   return startWorkload({
     folder: join(cluster.controlPlane.dir, 'clients'),
     serviceUrls: pods.flatMap(({ status }) => (status?.podIP === undefined ? [] : [`http://${status.podIP}:6650`])),
     processes: CLIENT_PROCESSES,
+    signal,
     topics: generateTopics({
       seed: 7,
       topics: options.topics,
@@ -196,8 +191,10 @@ function conclude(
 }
 
 try {
-  process.exitCode = await main(parseOptions(process.argv.slice(2)));
+  const code = await main(parseOptions(process.argv.slice(2)));
+  // Not by an empty event loop: an interrupted start may leave something waiting.
+  process.exit(code);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
-  process.exitCode = 2;
+  process.exit(2);
 }

@@ -131,7 +131,7 @@ function agentContainer(): object {
     name: 'load-agent',
     image: OPERATOR_IMAGE,
     restartPolicy: 'Always',
-    command: ['node', 'src/agent/main.ts'],
+    command: ['node', 'agent/main.js'],
     args: [`--listen=$(POD_IP):${AGENT_PORT}`, '--broker-address=$(POD_IP):6650'],
     env: [
       podField('POD_NAME', 'metadata.name'),

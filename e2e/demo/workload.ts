@@ -20,10 +20,17 @@ export interface WorkloadOptions {
   readonly serviceUrls: readonly string[];
   readonly topics: readonly TopicSpec[];
   readonly processes: number;
+  readonly signal: AbortSignal;
 }
 
 /** Resolves when every topic has its producer and its subscriptions. */
-export async function startWorkload({ folder, serviceUrls, topics, processes }: WorkloadOptions): Promise<Workload> {
+export async function startWorkload({
+  folder,
+  serviceUrls,
+  topics,
+  processes,
+  signal,
+}: WorkloadOptions): Promise<Workload> {
   mkdirSync(folder, { recursive: true });
   const clients: ManagedProcess[] = [];
   for (let index = 0; index < processes; index++) {
@@ -45,7 +52,7 @@ export async function startWorkload({ folder, serviceUrls, topics, processes }: 
         if (client.exit() !== undefined) throw new Error(`a client ended: ${client.logTail()}`);
       return countLines(folder, 'ready') === processes;
     },
-    { what: 'the clients to have their producers and subscriptions', timeoutMs: 60_000, intervalMs: 200 },
+    { what: 'the clients to have their producers and subscriptions', timeoutMs: 60_000, intervalMs: 200, signal },
   );
   return {
     summary: () => summarize(ledgerLines(folder)),
