@@ -36,6 +36,8 @@ export interface DemoClusterOptions {
   readonly brokers: number;
   readonly policy?: Partial<Omit<RebalancePolicySpec, 'etcd' | 'brokerSelector'>>;
   readonly operatorArgs?: readonly string[];
+  /** Of containers that crash again; default: a kubelet's. */
+  readonly backoffSeconds?: { readonly base: number; readonly max: number };
   /** Ends the start within seconds; what was started by then is stopped. */
   readonly signal?: AbortSignal;
 }
@@ -77,7 +79,6 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
     await abortable(ensureAssets({ log }), signal);
     const controlPlane = await startControlPlane({ log });
     undo.push(() => controlPlane.stop());
-    signal?.throwIfAborted();
     signal.throwIfAborted();
     const brokersEtcd = await startEtcd({
       assets: controlPlane.assets,
@@ -96,6 +97,7 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
       controlPlane,
       nodes: ['node-1', 'node-2'],
       images: { [OPERATOR_IMAGE]: image, [BROKER_IMAGE]: REPOSITORY },
+      ...(options.backoffSeconds !== undefined && { backoffSeconds: options.backoffSeconds }),
     });
     undo.push(() => kubelet.stop());
     signal.throwIfAborted();

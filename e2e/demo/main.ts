@@ -14,6 +14,7 @@ import { startWorkload, type Workload } from './workload.ts';
 
 const CLIENT_PROCESSES = 2;
 const REFRESH_MS = 2000;
+const PLAIN_TABLE_EVERY = 8;
 
 async function main(options: DemoOptions): Promise<number> {
   const human = options.json ? process.stderr : process.stdout;
@@ -117,22 +118,29 @@ async function watchRun(
   const startedAt = performance.now();
   const elapsed = () => (performance.now() - startedAt) / 1000;
   const kills: Kill[] = [];
-  const log: string[] = [];
-  while (!signal.aborted && (options.seconds === undefined || elapsed() < options.seconds)) {
+  const killed: string[] = [];
+  let shown = 0;
+  for (let round = 0; !signal.aborted && (options.seconds === undefined || elapsed() < options.seconds); round++) {
     if (options.killBrokerAt !== undefined && kills.length === 0 && elapsed() >= options.killBrokerAt) {
       const kill = await killBusiestBroker(cluster);
       kills.push(kill);
-      log.push(`${elapsed().toFixed(1)} s: killed the broker of Pod ${kill.pod} (kill -9)`);
+      killed.push(`${elapsed().toFixed(1)} s: killed the broker of Pod ${kill.pod} (kill -9)`);
     }
-    const text = renderScreen({
-      elapsedSeconds: Math.floor(elapsed()),
-      brokerLoads: await cluster.brokerLoads(),
-      policy: await cluster.policy(),
-      leader: (await readLeader(cluster)).identity,
-      history: cluster.history.fold,
-      log: [...log, ...failoverLines(cluster)],
-    });
-    out.write(out.isTTY ? `\x1b[2J\x1b[H${text}\n` : `${text}\n\n`);
+    const happened = [...killed, ...failoverLines(cluster)];
+    if (out.isTTY || round % PLAIN_TABLE_EVERY === 0) {
+      const text = renderScreen({
+        elapsedSeconds: Math.floor(elapsed()),
+        brokerLoads: await cluster.brokerLoads(),
+        policy: await cluster.policy(),
+        leader: (await readLeader(cluster)).identity,
+        history: cluster.history.fold,
+        log: out.isTTY ? happened : [],
+      });
+      out.write(out.isTTY ? `\x1b[2J\x1b[H${text}\n` : `\n${text}\n`);
+    }
+    // Into a file or a pipe goes each event once, and a table now and then.
+    if (!out.isTTY) for (const line of happened.slice(shown)) out.write(`${line}\n`);
+    shown = happened.length;
     const untilNext = [REFRESH_MS, ...[options.seconds, options.killBrokerAt].map((at) => msUntil(at, elapsed()))];
     await delay(Math.min(...untilNext), undefined, { signal }).catch((error: Error) => {
       if (error.name !== 'AbortError') throw error;

@@ -187,6 +187,13 @@ export const brokerConditions = {
         means: 'No agent of this Pod has ever answered.',
         action: 'Add the agent to the Pod, and allow the operator to reach it in network policies.',
       },
+      BrokerNotFound: {
+        status: 'False',
+        means:
+          'The agent answers, and finds no process that listens at the address of the broker: it starts, or the agent cannot see it.',
+        action:
+          'If the broker runs, set shareProcessNamespace: true in the Pod and run the agent as the user of the broker.',
+      },
       WrongCgroup: {
         status: 'False',
         means: 'The agent cannot prove that the cgroup it reads is that of the broker, so its figures are not used.',

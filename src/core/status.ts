@@ -147,7 +147,7 @@ function metricsUsable(
     return { type, status: 'False', reason: 'Stale', message: `the last report is ${Math.round(ageMs / 1000)} s old` };
   }
   if (agent.source === null) {
-    return { type, status: 'False', reason: 'WrongCgroup', message: agent.reason ?? 'the agent names no source' };
+    return { type, status: 'False', reason: 'BrokerNotFound', message: agent.reason ?? 'the agent names no source' };
   }
   return { type, status: 'True', reason: 'Fresh', message: agent.reason ?? `measured from ${agent.source}` };
 }

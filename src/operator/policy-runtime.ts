@@ -246,7 +246,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         type: 'Warning',
         reason: 'BrokerFailedOver',
         action: 'AssignTopics',
-        note: `broker ${broker} of Pod ${pod ?? 'unknown'} is dead (${proof}); ${count} of its topics have a new owner. Clients that do not reconnect by themselves must be restarted.`,
+        note: `broker ${broker} of Pod ${pod ?? 'unknown'} is dead (${proof}); topics with a new owner: ${count}. Clients that do not reconnect by themselves must be restarted.`,
       });
     }
   }
