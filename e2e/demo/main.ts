@@ -199,9 +199,10 @@ function conclude(
 }
 
 try {
-  const code = await main(parseOptions(process.argv.slice(2)));
+  const options = parseOptions(process.argv.slice(2));
+  if (options === 'help') process.stdout.write(`${USAGE}\n`);
   // Not by an empty event loop: an interrupted start may leave something waiting.
-  process.exit(code);
+  process.exit(options === 'help' ? 0 : await main(options));
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
   process.exit(2);

@@ -22,7 +22,7 @@ export const USAGE = `usage: npm run demo -- [options]
   --no-resume-offsets  set failover.resumeOffsets: false in the policy, to see what it prevents`;
 
 /** @throws Error that says what is wrong and how to write it. */
-export function parseOptions(args: readonly string[]): DemoOptions {
+export function parseOptions(args: readonly string[]): DemoOptions | 'help' {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -33,8 +33,10 @@ export function parseOptions(args: readonly string[]): DemoOptions {
       brokers: { type: 'string', default: '5' },
       topics: { type: 'string', default: '40' },
       'no-resume-offsets': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) return 'help';
   const options = {
     seconds: optionalNumber('seconds', values.seconds),
     killBrokerAt: optionalNumber('kill-broker-at', values['kill-broker-at']),

@@ -100,9 +100,10 @@ export function createAuthority(options: AuthorityOptions): Authority {
     );
   }, KEEP_ALIVE_MS);
 
+  const ours = { kubeSystemUID: options.kubeSystemUID, policy: `${policy.namespace}/${policy.name}` };
+
   /** Writes who we are, once; false if the etcd belongs to somebody else. */
   async function claimIdentity(metadata: ClusterMetadata): Promise<boolean> {
-    const ours = { kubeSystemUID: options.kubeSystemUID, policy: `${policy.namespace}/${policy.name}` };
     let text = metadata.own.get(IDENTITY_KEY)?.value ?? (await etcd.get(IDENTITY_KEY))?.value.toString('utf8');
     if (text === undefined) {
       const value = JSON.stringify({ clusterUID: randomUUID(), ...ours });
@@ -111,7 +112,11 @@ export function createAuthority(options: AuthorityOptions): Authority {
       text = (await etcd.get(IDENTITY_KEY))?.value.toString('utf8');
       if (text === undefined) throw new EtcdError('the identity was not written; it will be tried again');
     }
-    const found = parseIdentity(text);
+    return isOurs(text);
+  }
+
+  function isOurs(identity: string): boolean {
+    const found = parseIdentity(identity);
     clusterUID = found.clusterUID;
     if (found.kubeSystemUID === ours.kubeSystemUID && found.policy === ours.policy) return true;
     become(
@@ -230,6 +235,9 @@ export function createAuthority(options: AuthorityOptions): Authority {
       if (!wanted) {
         await revokeLeaderKey();
         fence = undefined;
+        // Looking on is not leading, but the same brokers under two policies would be reported twice.
+        const identity = metadata.own.get(IDENTITY_KEY)?.value;
+        if (identity !== undefined && !isOurs(identity)) return;
         become('NotWanted', 'in mode Observe the brokers lead themselves');
         return;
       }

@@ -1,4 +1,5 @@
 /** Carries decisions out: reads what is too large for the snapshot, commits in packs, and says what became of each. */
+import { randomUUID } from 'node:crypto';
 import type { Assign } from '../core/assignment.ts';
 import type { ClusterMetadata } from '../core/snapshot.ts';
 import { DEFAULT_STORAGE_ROOTS, objectsPrefix, parseKey, sealedStateKey, subscriptionsPrefix } from '../danube/keys.ts';
@@ -167,5 +168,5 @@ function failoverRecord(options: ExecuteOptions, pack: readonly TopicTransaction
     to: [...new Set(pack.map(({ assign }) => assign.to))],
   };
   const order = String(committedAt).padStart(15, '0');
-  return { put: `${HISTORY_PREFIX}${order}-${first.broker}-${pack.length}`, value: JSON.stringify(record) };
+  return { put: `${HISTORY_PREFIX}${order}-${randomUUID()}`, value: JSON.stringify(record) };
 }
