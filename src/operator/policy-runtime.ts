@@ -322,6 +322,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     const views = gathered && viewBrokers(gathered.snapshot, gathered.brokers, spec.ranking.algorithm);
     if (gathered !== undefined && views !== undefined) {
       exportMetrics(gathered, views);
+    }
+    // The BrokerLoads of these brokers are then another policy's to write.
+    if (gathered !== undefined && views !== undefined && authority.view().state !== 'PolicyConflict') {
       for (const view of views) await publishBroker(gathered.snapshot, view);
       await publishLost(gathered.snapshot, new Set(views.map((view) => view.name)));
     }
