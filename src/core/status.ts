@@ -64,7 +64,6 @@ export function brokerLoadStatus(
   for (const update of [readiness(view, brokerID), metricsUsable(snapshot, pod, agent)]) {
     conditions = setCondition(conditions, { ...update, observedGeneration: generation }, now);
   }
-  const bytesInPerSecond = report?.topics.reduce((sum, topic) => sum + topic.bytesPerSecond, 0);
   return {
     observedGeneration: generation,
     conditions: [...conditions],
@@ -88,14 +87,14 @@ export function brokerLoadStatus(
     }),
     ...(report !== undefined && {
       rates: {
-        messagesInPerSecond: report.topics.reduce((sum, topic) => sum + topic.messagesPerSecond, 0),
-        bytesInPerSecond: bytesInPerSecond ?? 0,
+        messagesInPerSecond: report.messagesPerSecond,
+        bytesInPerSecond: report.bytesPerSecond,
       },
-      connections: report.topics.reduce((sum, topic) => sum + topic.producers + topic.consumers, 0),
+      connections: report.connections,
     }),
     topics: brokerID === undefined ? 0 : (snapshot.metadata.topicsOf.get(brokerID)?.size ?? 0),
     ...(rank !== undefined && { score: rank.score, rank: rank.rank }),
-    display: displayOf(agent, bytesInPerSecond),
+    display: displayOf(agent, report?.bytesPerSecond),
   };
 }
 
@@ -254,7 +253,7 @@ export function policyStatus(facts: PolicyFacts, previous: RebalancePolicyStatus
         topics: {
           total: metadata.topics.size,
           unserved: countUnserved(cluster.snapshot, cluster.brokers),
-          reliable: [...metadata.deliveries.values()].filter((delivery) => delivery === 'Reliable').length,
+          reliable: metadata.reliableTopics,
         },
       }),
   };
@@ -318,7 +317,7 @@ function readyUpdates({ specProblems, authority, etcdError, cluster, now }: Poli
   return [...updates, { type: 'Ready', status: 'True', reason: 'Reconciled', message }];
 }
 
-function servedUpdate({ cluster, etcdError }: PolicyFacts): PolicyUpdate {
+function servedUpdate({ cluster, etcdError, authority }: PolicyFacts): PolicyUpdate {
   const type = 'TopicsServed';
   if (cluster === undefined || etcdError !== undefined) {
     return { type, status: 'Unknown', reason: 'EtcdUnreachable', message: etcdError ?? 'etcd has not been read yet' };
@@ -328,7 +327,11 @@ function servedUpdate({ cluster, etcdError }: PolicyFacts): PolicyUpdate {
     const message = `all ${cluster.snapshot.metadata.topics.size} topics have a live owner`;
     return { type, status: 'True', reason: 'AllServed', message };
   }
-  const message = `${unserved} topics have no live owner. ${explainWaits(cluster.waits)}`.trim();
+  const why =
+    authority.state === 'Held'
+      ? explainWaits(cluster.waits)
+      : `The operator assigns nothing now: ${authority.message}.`;
+  const message = `${unserved} topics have no live owner. ${why}`.trim();
   return { type, status: 'False', reason: 'Unserved', message };
 }
 

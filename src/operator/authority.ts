@@ -153,7 +153,11 @@ export function createAuthority(options: AuthorityOptions): Authority {
     // Our own write may not have come back by the watch yet.
     if (lease !== undefined && metadata.revision < leaderRevision) return;
     if (current !== undefined && current.id !== leaderId && !isBroker(metadata, current.id)) {
-      become('ForeignOperator', `${LEADER_KEY} holds ${current.id}, which is no broker's id and not ours: hands off`);
+      become(
+        'ForeignOperator',
+        `${LEADER_KEY} holds ${current.id}, which is neither a broker's id nor ours: another program leads these brokers. ` +
+          'Stop it, or delete the key if that program is gone, or set mode to Observe',
+      );
       return;
     }
     const fromBroker = current !== undefined && current.id !== leaderId;

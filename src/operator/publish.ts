@@ -124,7 +124,9 @@ export function compareBrokerLoad(before: BrokerLoadStatus | undefined, after: B
 
 function factsOf(status: BrokerLoadStatus): unknown {
   const { usage, rates: _rates, display: _display, score: _score, conditions, ...facts } = status;
-  return { ...facts, source: usage?.source, conditions: (conditions ?? []).map(withoutMessage) };
+  // A first figure is a fact, too: nobody should look at an empty column for ten seconds.
+  const measured = Object.keys(usage ?? {}).sort();
+  return { ...facts, measured, source: usage?.source, conditions: (conditions ?? []).map(withoutMessage) };
 }
 
 /** Messages carry ages and counts; a new message alone is no fact. */
