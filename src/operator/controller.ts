@@ -43,6 +43,7 @@ interface Running {
   readonly runtime: PolicyRuntime;
   /** What a runtime is built on; anything else it takes as an update. */
   readonly foundation: unknown;
+  readonly uid: string;
 }
 
 export function startController(options: ControllerOptions): Controller {
@@ -92,8 +93,10 @@ export function startController(options: ControllerOptions): Controller {
       return;
     }
     running.delete(key);
-    await old?.runtime.stop(false);
-    running.set(key, { foundation, runtime: startRuntime(policy, spec) });
+    // Deleted and made again before we looked: the old one's leader id would keep the new one out until its lease ends.
+    const replaced = old !== undefined && old.uid !== policy.metadata.uid;
+    await old?.runtime.stop(replaced && options.isLeading());
+    running.set(key, { foundation, uid: policy.metadata.uid, runtime: startRuntime(policy, spec) });
   }
 
   function startRuntime(policy: RebalancePolicy, spec: EffectiveSpec): PolicyRuntime {
