@@ -60,16 +60,15 @@ export function rankBrokers(algorithm: RankingAlgorithm, inputs: readonly Rankin
  * agent alone, since what brokers say of themselves on Kubernetes means nothing (contract M11). Unknown counts as 0.
  */
 export function rankingInput(snapshot: Snapshot, broker: BrokerFacts): RankingInput {
-  const topics = snapshot.metadata.reports.get(broker.id)?.topics ?? [];
+  const report = snapshot.metadata.reports.get(broker.id);
   const agent = broker.pod === undefined ? undefined : snapshot.agents.get(broker.pod.uid);
-  const sum = (of: (topic: (typeof topics)[number]) => number) => topics.reduce((total, topic) => total + of(topic), 0);
-  const megabytesPerSecond = sum((topic) => topic.bytesPerSecond) / 1e6;
+  const megabytesPerSecond = (report?.bytesPerSecond ?? 0) / 1e6;
   return {
     broker: broker.id,
     topicCount: snapshot.metadata.topicsOf.get(broker.id)?.size ?? 0,
     megabytesPerSecond,
-    connections: sum((topic) => topic.producers + topic.consumers),
-    backlogMessages: sum((topic) => topic.backlogMessages),
+    connections: report?.connections ?? 0,
+    backlogMessages: report?.backlogMessages ?? 0,
     cpuPercent: percent(agent?.cpuCores, agent?.cpuLimitCores),
     memoryPercent: percent(agent?.memoryBytes, agent?.memoryLimitBytes),
     diskIo: 0,

@@ -11,21 +11,15 @@ export interface BrokerRegistration {
   readonly createRevision: number;
 }
 
-export interface TopicLoad {
-  readonly topic: string;
-  readonly messagesPerSecond: number;
-  readonly bytesPerSecond: number;
-  readonly producers: number;
-  readonly consumers: number;
-  readonly subscriptions: number;
-  readonly backlogMessages: number;
-}
-
 /** A broker's LoadReport. Its CPU, memory and network figures are useless on Kubernetes (contract M11). */
 export interface BrokerReport {
   /** Unix seconds of the broker's clock. */
   readonly timestamp: number;
-  readonly topics: readonly TopicLoad[];
+  /** Sums over the report's topics; rates are of what came in. */
+  readonly messagesPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly connections: number;
+  readonly backlogMessages: number;
   readonly modRevision: number;
 }
 
@@ -46,7 +40,14 @@ export interface SealedTopic {
 
 export type Delivery = 'Reliable' | 'NonReliable';
 
-/** The brokers' etcd at one revision. */
+/** The part of a Map that decisions need; behind it may be columns. */
+export type Lookup<T> = Pick<ReadonlyMap<string, T>, 'get' | 'has' | 'size'>;
+/** A set of topics that may be counted without being listed. */
+export interface TopicSet extends Iterable<string> {
+  readonly size: number;
+}
+
+/** The brokers' etcd at one revision. It never changes. */
 export interface ClusterMetadata {
   readonly revision: number;
   readonly registrations: ReadonlyMap<string, BrokerRegistration>;
@@ -54,19 +55,21 @@ export interface ClusterMetadata {
   readonly states: ReadonlyMap<string, { readonly mode: string; readonly modRevision: number }>;
   readonly reports: ReadonlyMap<string, BrokerReport>;
   /** Topic → broker → modRevision of the assignment key. More than one broker is a fault that we report. */
-  readonly owners: ReadonlyMap<string, ReadonlyMap<string, number>>;
-  readonly topicsOf: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly owners: Pick<Lookup<ReadonlyMap<string, number>>, 'get'>;
+  /** By broker, those that own any. */
+  readonly topicsOf: ReadonlyMap<string, TopicSet>;
   /** Topics that exist, or have a marker, and have no owner. */
   readonly unowned: ReadonlySet<string>;
   readonly markers: ReadonlyMap<string, UnassignedMarker>;
   /** Topics that exist (`/namespaces/N/topics/N/T`). */
-  readonly topics: ReadonlySet<string>;
-  readonly deliveries: ReadonlyMap<string, Delivery>;
+  readonly topics: TopicSet;
+  readonly reliableTopics: number;
+  readonly deliveries: Pick<Lookup<Delivery>, 'get'>;
   readonly sealed: ReadonlyMap<string, SealedTopic>;
   /** Storage roots under which uploaded objects were found. */
   readonly storageRoots: ReadonlySet<string>;
   readonly leader: { readonly id: string; readonly modRevision: number } | undefined;
-  /** Our own keys (design §4), raw: key → value and modRevision. */
+  /** Our own keys (design §4) but for the notes on offsets, raw: key → value and modRevision. */
   readonly own: ReadonlyMap<string, { readonly value: string; readonly modRevision: number }>;
   /** Keys whose value is not what it should be, with the reason. */
   readonly problems: ReadonlyMap<string, string>;

@@ -1,16 +1,17 @@
 /**
- * The brokers' etcd, folded into `ClusterMetadata` entry by entry and event by event. The fold is one mutable object
- * that only its follower writes to; deciders see it as read-only, between two events.
+ * The brokers' etcd, folded into `ClusterMetadata` entry by entry and event by event. The fold is written to by its
+ * follower alone; what it hands out never changes.
  */
 import type {
   BrokerRegistration,
   BrokerReport,
   ClusterMetadata,
-  Delivery,
   SealedTopic,
+  TopicSet,
   UnassignedMarker,
 } from '../core/snapshot.ts';
 import { type ParsedKey, parseKey } from './keys.ts';
+import { createTopicTable, type TopicColumns } from './topic-table.ts';
 import {
   type Decoded,
   decodeBrokerState,
@@ -20,10 +21,14 @@ import {
   decodeMarker,
   decodeRegistration,
   decodeSealedState,
+  type LoadReport,
+  type Marker,
 } from './values.ts';
 
 /** Our own keys live here; brokers neither read nor cache them (contract, pitfalls). */
 export const OWN_PREFIX = '/danube-load-manager/';
+/** Notes on topics' offsets: as many as topics, and read on demand. */
+export const OFFSETS_PREFIX = `${OWN_PREFIX}offsets/`;
 
 export interface StoredKey {
   readonly key: string;
@@ -33,6 +38,7 @@ export interface StoredKey {
 }
 
 export interface MetadataFold {
+  /** The state now; the same object until something changes. */
   readonly metadata: ClusterMetadata;
   put(entry: StoredKey): void;
   delete(key: string, revision: number): void;
@@ -41,74 +47,35 @@ export interface MetadataFold {
 }
 
 export function createMetadataFold(): MetadataFold {
-  const registrations = new Map<string, BrokerRegistration>();
-  const states = new Map<string, { mode: string; modRevision: number }>();
-  const reports = new Map<string, BrokerReport>();
-  const owners = new Map<string, Map<string, number>>();
-  const topicsOf = new Map<string, Set<string>>();
-  const unowned = new Set<string>();
-  const markers = new Map<string, UnassignedMarker>();
-  const topics = new Set<string>();
-  const deliveries = new Map<string, Delivery>();
-  const sealed = new Map<string, SealedTopic>();
-  const storageRoots = new Set<string>();
-  const own = new Map<string, { value: string; modRevision: number }>();
-  const problems = new Map<string, string>();
+  const table = createTopicTable();
+  const registrations = createCopyOnWrite<BrokerRegistration>();
+  const states = createCopyOnWrite<{ mode: string; modRevision: number }>();
+  const reports = createCopyOnWrite<BrokerReport>();
+  const markers = createCopyOnWrite<UnassignedMarker>();
+  const sealed = createCopyOnWrite<SealedTopic>();
+  const own = createCopyOnWrite<{ value: string; modRevision: number }>();
+  const problems = createCopyOnWrite<string>();
+  const unowned = createCopyOnWrite<true>();
+  const storageRoots = createCopyOnWrite<true>();
   let leader: ClusterMetadata['leader'];
   let revision = 0;
-
-  const metadata: ClusterMetadata = {
-    get revision() {
-      return revision;
-    },
-    get leader() {
-      return leader;
-    },
-    registrations,
-    states,
-    reports,
-    owners,
-    topicsOf,
-    unowned,
-    markers,
-    topics,
-    deliveries,
-    sealed,
-    storageRoots,
-    own,
-    problems,
-  };
+  let snapshot: ClusterMetadata | undefined;
 
   /** Keeps the value if it decodes; a value that does not is a problem of its key and counts as absent. */
-  function keep<T>(key: string, decoded: Decoded<T>, store: (value: T) => void, drop: () => void): void {
+  function keep<T>(key: string, parsed: ParsedKey, decoded: Decoded<T>, store: (value: T) => void): void {
     if (decoded.ok) {
       problems.delete(key);
       store(decoded.value);
     } else {
+      remove(key, parsed);
       problems.set(key, decoded.problem);
-      drop();
     }
   }
 
-  function updateUnowned(topic: string): void {
-    const wanted = (topics.has(topic) || markers.has(topic)) && !owners.has(topic);
-    if (wanted) unowned.add(topic);
+  function updateUnowned(topic: string, index: number): void {
+    const wanted = (table.exists(index) || markers.has(topic)) && !table.hasOwner(index);
+    if (wanted) unowned.set(table.nameOf(index), true);
     else unowned.delete(topic);
-  }
-
-  function putAssignment(broker: string, topic: string, modRevision: number): void {
-    const brokersOfTopic = owners.get(topic) ?? new Map<string, number>();
-    owners.set(topic, brokersOfTopic.set(broker, modRevision));
-    topicsOf.set(broker, (topicsOf.get(broker) ?? new Set()).add(topic));
-  }
-
-  function deleteAssignment(broker: string, topic: string): void {
-    const brokersOfTopic = owners.get(topic);
-    brokersOfTopic?.delete(broker);
-    if (brokersOfTopic?.size === 0) owners.delete(topic);
-    const topicsOfBroker = topicsOf.get(broker);
-    topicsOfBroker?.delete(topic);
-    if (topicsOfBroker?.size === 0) topicsOf.delete(broker);
   }
 
   function remove(key: string, parsed: ParsedKey): void {
@@ -126,128 +93,189 @@ export function createMetadataFold(): MetadataFold {
       case 'loadReport':
         reports.delete(parsed.broker);
         break;
-      case 'assignment':
-        deleteAssignment(parsed.broker, parsed.topic);
-        updateUnowned(parsed.topic);
-        break;
-      case 'unassigned':
-        markers.delete(parsed.topic);
-        updateUnowned(parsed.topic);
-        break;
-      case 'topic':
-        topics.delete(parsed.topic);
-        updateUnowned(parsed.topic);
-        break;
-      case 'delivery':
-        deliveries.delete(parsed.topic);
-        break;
       case 'sealedState':
         sealed.delete(parsed.topic);
         break;
+      case 'assignment':
+      case 'unassigned':
+      case 'topic':
+      case 'delivery': {
+        const index = table.intern(parsed.topic);
+        if (parsed.kind === 'assignment') table.removeOwner(index, parsed.broker);
+        if (parsed.kind === 'unassigned') markers.delete(parsed.topic);
+        if (parsed.kind === 'topic') table.setExists(index, false);
+        if (parsed.kind === 'delivery') table.setDelivery(index, undefined);
+        updateUnowned(parsed.topic, index);
+        break;
+      }
       default:
         own.delete(key);
     }
   }
 
-  return {
-    metadata,
-
-    put({ key, value, createRevision, modRevision }) {
-      const parsed = parseKey(key);
-      const drop = () => remove(key, parsed);
-      switch (parsed.kind) {
-        case 'leader':
-          keep(
-            key,
-            decodeLeader(value),
-            (id) => {
-              leader = { id, modRevision };
-            },
-            drop,
-          );
-          break;
-        case 'registration':
-          keep(
-            key,
-            decodeRegistration(value),
-            ({ brokerUrl, adminAddr }) =>
-              registrations.set(parsed.broker, { brokerUrl, adminPort: portOf(adminAddr), createRevision }),
-            drop,
-          );
-          break;
-        case 'brokerState':
-          keep(key, decodeBrokerState(value), ({ mode }) => states.set(parsed.broker, { mode, modRevision }), drop);
-          break;
-        case 'loadReport':
-          keep(
-            key,
-            decodeLoadReport(value, parsed.broker),
-            ({ timestamp, topics: loads }) => reports.set(parsed.broker, { timestamp, topics: loads, modRevision }),
-            drop,
-          );
-          break;
-        case 'assignment':
-          putAssignment(parsed.broker, parsed.topic, modRevision);
-          updateUnowned(parsed.topic);
-          break;
-        case 'unassigned':
-          keep(
-            key,
-            decodeMarker(value),
-            (marker) => markers.set(parsed.topic, toMarker(marker, modRevision)),
-            () => markers.delete(parsed.topic),
-          );
-          updateUnowned(parsed.topic);
-          break;
-        case 'topic':
-          topics.add(parsed.topic);
-          updateUnowned(parsed.topic);
-          break;
-        case 'delivery':
-          keep(key, decodeDelivery(value), (delivery) => deliveries.set(parsed.topic, delivery), drop);
-          break;
-        case 'sealedState':
-          keep(
-            key,
-            decodeSealedState(value),
-            ({ broker, lastCommittedOffset, sealed: isSealed }) =>
-              sealed.set(parsed.topic, {
-                root: parsed.root,
-                broker,
-                lastCommittedOffset,
-                sealed: isSealed,
-                modRevision,
-              }),
-            drop,
-          );
-          break;
-        case 'object':
-        case 'currentObject':
-          storageRoots.add(parsed.root);
-          break;
-        default:
-          if (key.startsWith(OWN_PREFIX)) own.set(key, { value: value.toString('utf8'), modRevision });
+  function store(entry: StoredKey, parsed: ParsedKey): void {
+    const { key, value, createRevision, modRevision } = entry;
+    switch (parsed.kind) {
+      case 'leader':
+        keep(key, parsed, decodeLeader(value), (id) => {
+          leader = { id, modRevision };
+        });
+        break;
+      case 'registration':
+        keep(key, parsed, decodeRegistration(value), ({ brokerUrl, adminAddr }) => {
+          registrations.set(parsed.broker, { brokerUrl, adminPort: portOf(adminAddr), createRevision });
+        });
+        break;
+      case 'brokerState':
+        keep(key, parsed, decodeBrokerState(value), ({ mode }) => states.set(parsed.broker, { mode, modRevision }));
+        break;
+      case 'loadReport':
+        keep(key, parsed, decodeLoadReport(value, parsed.broker), (report) => {
+          reports.set(parsed.broker, sumReport(report, modRevision));
+        });
+        break;
+      case 'sealedState':
+        keep(key, parsed, decodeSealedState(value), ({ broker, lastCommittedOffset, sealed: isSealed }) => {
+          sealed.set(parsed.topic, { root: parsed.root, broker, lastCommittedOffset, sealed: isSealed, modRevision });
+        });
+        break;
+      case 'assignment':
+      case 'unassigned':
+      case 'topic':
+      case 'delivery': {
+        const index = table.intern(parsed.topic);
+        if (parsed.kind === 'assignment') table.addOwner(index, parsed.broker, modRevision);
+        if (parsed.kind === 'unassigned') {
+          keep(key, parsed, decodeMarker(value), (marker) => markers.set(parsed.topic, toMarker(marker, modRevision)));
+        }
+        if (parsed.kind === 'topic') table.setExists(index, true);
+        if (parsed.kind === 'delivery') {
+          keep(key, parsed, decodeDelivery(value), (delivery) => table.setDelivery(index, delivery));
+        }
+        updateUnowned(parsed.topic, index);
+        break;
       }
-      revision = Math.max(revision, modRevision);
+      case 'object':
+      case 'currentObject':
+        storageRoots.set(parsed.root, true);
+        break;
+      default:
+        if (key.startsWith(OWN_PREFIX) && !key.startsWith(OFFSETS_PREFIX)) {
+          own.set(key, { value: value.toString('utf8'), modRevision });
+        }
+    }
+  }
+
+  function takeSnapshot(): ClusterMetadata {
+    const columns = table.snapshot();
+    return {
+      revision,
+      leader,
+      registrations: registrations.snapshot(),
+      states: states.snapshot(),
+      reports: reports.snapshot(),
+      markers: markers.snapshot(),
+      sealed: sealed.snapshot(),
+      own: own.snapshot(),
+      problems: problems.snapshot(),
+      unowned: new Set(unowned.snapshot().keys()),
+      storageRoots: new Set(storageRoots.snapshot().keys()),
+      reliableTopics: columns.reliable,
+      ...topicViews(columns),
+    };
+  }
+
+  return {
+    get metadata() {
+      snapshot ??= takeSnapshot();
+      return snapshot;
+    },
+
+    put(entry) {
+      store(entry, parseKey(entry.key));
+      revision = Math.max(revision, entry.modRevision);
+      snapshot = undefined;
     },
 
     delete(key, atRevision) {
       remove(key, parseKey(key));
       revision = Math.max(revision, atRevision);
+      snapshot = undefined;
     },
 
     seen(atRevision) {
       revision = Math.max(revision, atRevision);
+      snapshot = undefined;
     },
   };
 }
 
-function toMarker(
-  marker: { kind: UnassignedMarker['kind']; fromBroker?: string; toBroker?: string },
-  modRevision: number,
-): UnassignedMarker {
+function topicViews(columns: TopicColumns): Pick<ClusterMetadata, 'owners' | 'deliveries' | 'topics' | 'topicsOf'> {
+  const at = <T>(topic: string, read: (index: number) => T | undefined): T | undefined => {
+    const index = columns.indexOf(topic);
+    return index === undefined ? undefined : read(index);
+  };
+  const setOf = (size: number, list: () => Iterable<string>): TopicSet => ({
+    size,
+    [Symbol.iterator]: () => list()[Symbol.iterator](),
+  });
   return {
-    kind: marker.kind,
+    owners: { get: (topic) => at(topic, columns.ownersOf) },
+    deliveries: { get: (topic) => at(topic, columns.deliveryOf) },
+    topics: setOf(columns.existing, columns.existingTopics),
+    topicsOf: new Map(
+      [...columns.owned].map(([broker, size]) => [broker, setOf(size, () => columns.topicsOf(broker))]),
+    ),
+  };
+}
+
+/** A map whose snapshots are free while nothing changes, and one copy each otherwise. */
+interface CopyOnWrite<T> {
+  has(key: string): boolean;
+  set(key: string, value: T): void;
+  delete(key: string): void;
+  snapshot(): ReadonlyMap<string, T>;
+}
+
+function createCopyOnWrite<T>(): CopyOnWrite<T> {
+  let map = new Map<string, T>();
+  let shared = false;
+
+  function own(): Map<string, T> {
+    if (shared) map = new Map(map);
+    shared = false;
+    return map;
+  }
+
+  return {
+    has: (key) => map.has(key),
+    set: (key, value) => own().set(key, value),
+    delete(key) {
+      if (map.has(key)) own().delete(key);
+    },
+    snapshot() {
+      shared = true;
+      return map;
+    },
+  };
+}
+
+function sumReport({ timestamp, topics }: LoadReport, modRevision: number): BrokerReport {
+  const sums = { messagesPerSecond: 0, bytesPerSecond: 0, connections: 0, backlogMessages: 0 };
+  for (const topic of topics) {
+    sums.messagesPerSecond += topic.messagesPerSecond;
+    sums.bytesPerSecond += topic.bytesPerSecond;
+    sums.connections += topic.producers + topic.consumers;
+    sums.backlogMessages += topic.backlogMessages;
+  }
+  return { timestamp, ...sums, modRevision };
+}
+
+function toMarker(marker: Marker, modRevision: number): UnassignedMarker {
+  const { kind } = marker;
+  if (kind === 'new' || kind === 'unknown') return { kind, modRevision };
+  return {
+    kind,
     ...(marker.fromBroker !== undefined && { fromBroker: marker.fromBroker }),
     ...(marker.toBroker !== undefined && { toBroker: marker.toBroker }),
     modRevision,

@@ -18,6 +18,7 @@ import {
   policyStatus,
   viewBrokers,
 } from '../core/status.ts';
+import type { MetadataFold } from '../danube/metadata.ts';
 import { followMetadata } from '../etcd/follow.ts';
 import { EtcdError, type EtcdPort } from '../etcd/port.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -82,7 +83,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const writtenAt = new Map<string, number>();
   const lostSince = new Map<string, number>();
   let { policy, spec } = options;
-  let metadata: ClusterMetadata | undefined;
+  let fold: MetadataFold | undefined;
   let etcdError: string | undefined;
   let lastWaits: readonly Wait[] = [];
   let wakeUp: () => void = () => undefined;
@@ -122,8 +123,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const following = followMetadata({
     etcd,
     signal: stopped.signal,
-    onChange(fold) {
-      metadata = fold.metadata;
+    onChange(changed) {
+      fold = changed;
       wake();
     },
     onHealth(error) {
@@ -159,7 +160,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
 
   const prober = startAdminProber({
     targets: () =>
-      [...(metadata?.registrations ?? [])].flatMap(([broker, { brokerUrl, adminPort }]) => {
+      [...(fold?.metadata.registrations ?? [])].flatMap(([broker, { brokerUrl, adminPort }]) => {
         const host = hostOf(brokerUrl);
         if (host === undefined || adminPort === undefined || memory.adminAnswered.has(broker)) return [];
         return [{ broker, host, port: adminPort }];
@@ -172,6 +173,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
 
   /** Gather, decide, act, once. */
   async function cycle(): Promise<void> {
+    const metadata = fold?.metadata;
     if (metadata === undefined || !pods.hasSynced() || !brokerLoads.hasSynced()) return;
     const gathered = gather(metadata);
     if (!options.isLeading()) return;
@@ -234,7 +236,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   function report(applied: readonly Assign[], deaths: ReadonlyMap<string, { pod: string | undefined }>): void {
     for (const [reason, count] of countBy(applied, (assign) => assign.reason)) {
       metrics.assignments.inc({ policy: policyName, reason }, count);
-      log.info({ policy: policyName, reason, topics: count, revision: metadata?.revision }, 'assigned topics');
+      log.info({ policy: policyName, reason, topics: count, revision: fold?.metadata.revision }, 'assigned topics');
     }
     const failedOver = applied.filter((assign) => assign.release !== undefined);
     for (const [broker, count] of countBy(failedOver, (assign) => assign.release?.broker ?? '')) {
@@ -254,7 +256,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   /** Own writes first: a decision from a picture without them would be made twice. */
   async function untilSeen(revision: number): Promise<void> {
     const deadline = performance.now() + 5000;
-    while ((metadata?.revision ?? 0) < revision && performance.now() < deadline && !stopped.signal.aborted) {
+    while ((fold?.metadata.revision ?? 0) < revision && performance.now() < deadline && !stopped.signal.aborted) {
       await nextWake(TICK_MS);
     }
   }
@@ -317,6 +319,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   }
 
   async function publish(): Promise<void> {
+    const metadata = fold?.metadata;
     const gathered =
       metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced() ? gather(metadata) : undefined;
     const views = gathered && viewBrokers(gathered.snapshot, gathered.brokers, spec.ranking.algorithm);
