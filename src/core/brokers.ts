@@ -2,7 +2,7 @@
  * Who lives, who is proved dead, and who takes assignments (design §5 "Proof of death", contract §6, M15). A broker gets
  * a new id at every start of its process, so an id is one process.
  */
-import type { BrokerPod, Snapshot } from './snapshot.ts';
+import type { BrokerPod, BrokerReport, Snapshot } from './snapshot.ts';
 
 export type DeathProof =
   /** Its container was started again, and the new process has registered at the same address. */
@@ -47,80 +47,105 @@ export function judgeBroker(snapshot: Snapshot, id: string): BrokerFacts {
   const remembered = snapshot.remembered.get(id);
   const url = registration?.brokerUrl ?? remembered?.brokerUrl;
   const addressed = url === undefined ? undefined : podAt(snapshot, url);
-  // A Pod made again under the same name is not the Pod that ran this process.
-  const pod =
-    registration === undefined && addressed !== undefined && addressed.uid !== remembered?.podUID
-      ? undefined
-      : addressed;
+  // A Pod made again under the same name is not the Pod that ran this process: what its container did proves nothing.
+  const own = snapshot.pods.find((pod) => pod.uid === remembered?.podUID);
   const liveness =
-    registration === undefined ? judgeUnregistered(snapshot, id, pod) : judgeRegistered(snapshot, id, pod);
+    registration === undefined ? judgeUnregistered(snapshot, id, own, addressed) : judgeRegistered(snapshot, id, own);
+  const pod = registration === undefined ? own : (own ?? addressed);
   const mode = metadata.states.get(id)?.mode ?? 'active';
   const accepting =
     liveness.state === 'Live' &&
     mode === 'active' &&
     !isSuperseded(snapshot, id) &&
-    pod?.deleting !== true &&
+    isInPlace(snapshot, id, pod) &&
     watchesAssignments(snapshot, id);
   return { id, pod, liveness, mode, accepting };
 }
 
 /** Registered, and a new registration at its address, or its container's end, may prove it dead all the same. */
-function judgeRegistered(snapshot: Snapshot, id: string, pod: BrokerPod | undefined): Liveness {
-  const container = pod?.container;
+function judgeRegistered(snapshot: Snapshot, id: string, own: BrokerPod | undefined): Liveness {
+  const container = own?.container;
   const reportedAt = snapshot.metadata.reports.get(id)?.timestamp;
   if (container === undefined) return { state: 'Live' };
+  const { runningSince, lastFinishedAt, restartCount } = container;
   if (isSuperseded(snapshot, id)) {
     // Whole seconds on both sides, clocks of the same node: a process of an earlier container cannot have reported
-    // after the second in which the present one started.
-    const reportedSince =
-      container.runningSince !== undefined && reportedAt !== undefined && reportedAt > seconds(container.runningSince);
-    return container.restartCount > 0 && !reportedSince
-      ? { state: 'Dead', proof: 'ContainerRestarted' }
-      : { state: 'Live' };
+    // after the second in which the present one started, or in which the last one ended.
+    const since = runningSince ?? lastFinishedAt;
+    const reportedSince = since !== undefined && reportedAt !== undefined && reportedAt > seconds(since);
+    return restartCount > 0 && !reportedSince ? { state: 'Dead', proof: 'ContainerRestarted' } : { state: 'Live' };
   }
   // Nothing newer at its address. Strictly before: a status that lags behind must not prove the next process dead.
   const ended =
-    container.runningSince === undefined &&
-    container.lastFinishedAt !== undefined &&
+    runningSince === undefined &&
+    lastFinishedAt !== undefined &&
     reportedAt !== undefined &&
-    reportedAt < seconds(container.lastFinishedAt);
+    reportedAt < seconds(lastFinishedAt);
   return ended ? { state: 'Dead', proof: 'ContainerEnded' } : { state: 'Live' };
 }
 
-function judgeUnregistered(snapshot: Snapshot, id: string, pod: BrokerPod | undefined): Liveness {
+/**
+ * Its lease has expired: dead, unless a Pod may still run it. That is its own Pod, or the one that is now at its address
+ * (we may have taken it for one of the Pod before), or any Pod without a broker if its Pod was never known.
+ */
+function judgeUnregistered(
+  snapshot: Snapshot,
+  id: string,
+  own: BrokerPod | undefined,
+  addressed: BrokerPod | undefined,
+): Liveness {
   const dead: Liveness = { state: 'Dead', proof: 'LeaseExpired' };
-  if (!snapshot.remembered.has(id)) {
-    const stranger = snapshot.pods.find((candidate) => mayRunStranger(snapshot, candidate));
+  const report = snapshot.metadata.reports.get(id);
+  if (snapshot.remembered.get(id)?.podUID === undefined) {
+    const stranger = snapshot.pods.find((pod) => mayRun(pod, report) && !hasRegistration(snapshot, pod, 0));
     return stranger === undefined ? dead : { state: 'Unproven', podName: stranger.name };
   }
-  const container = pod?.container;
-  if (container?.runningSince === undefined) return dead;
-  const successor = [...snapshot.metadata.registrations.values()].some(
-    (registration) => podAt(snapshot, registration.brokerUrl)?.uid === pod?.uid,
-  );
-  const reportedAt = snapshot.metadata.reports.get(id)?.timestamp;
-  const restartedSince =
-    container.restartCount > 0 && reportedAt !== undefined && reportedAt < seconds(container.runningSince);
-  return successor || restartedSince ? dead : { state: 'Zombie' };
+  const pod = own ?? addressed;
+  // A registration from before this broker's last report is of a process that came before it.
+  if (pod === undefined || !mayRun(pod, report) || hasRegistration(snapshot, pod, report?.modRevision ?? 0))
+    return dead;
+  return pod === own && pod.container?.runningSince !== undefined
+    ? { state: 'Zombie' }
+    : { state: 'Unproven', podName: pod.name };
 }
 
-/** A Pod with a running container and no registered broker of its own. */
-function mayRunStranger(snapshot: Snapshot, pod: BrokerPod): boolean {
-  if (pod.container?.runningSince === undefined) return false;
-  for (const registration of snapshot.metadata.registrations.values()) {
-    if (podAt(snapshot, registration.brokerUrl)?.uid === pod.uid) return false;
-  }
-  return true;
+/**
+ * Whether the process that reported last at that time may be the one in the Pod's container: it cannot have reported before
+ * it started. A container that the status shows as ended may run again if something has reported since: the status lags.
+ */
+function mayRun({ container }: BrokerPod, report: BrokerReport | undefined): boolean {
+  if (container === undefined) return false;
+  const { runningSince, lastFinishedAt } = container;
+  if (report === undefined) return runningSince !== undefined;
+  const since = runningSince ?? lastFinishedAt;
+  return since !== undefined && report.timestamp >= seconds(since);
+}
+
+/** Whether a broker that registered after that revision points at the Pod. */
+function hasRegistration(snapshot: Snapshot, pod: BrokerPod, afterRevision: number): boolean {
+  return [...snapshot.metadata.registrations.values()].some(
+    ({ brokerUrl, createRevision }) => createRevision > afterRevision && podAt(snapshot, brokerUrl)?.uid === pod.uid,
+  );
 }
 
 /** A later registration stands at the same address: this id's process is not the one that listens there now. */
-function isSuperseded(snapshot: Snapshot, id: string): boolean {
-  const registration = snapshot.metadata.registrations.get(id);
-  if (registration === undefined) return false;
-  for (const other of snapshot.metadata.registrations.values()) {
+export function isSuperseded({ metadata }: Pick<Snapshot, 'metadata'>, id: string): boolean {
+  const registration = metadata.registrations.get(id);
+  if (registration === undefined || !isAddress(registration.brokerUrl)) return false;
+  for (const other of metadata.registrations.values()) {
     if (other.brokerUrl === registration.brokerUrl && other.createRevision > registration.createRevision) return true;
   }
   return false;
+}
+
+/** Not if its Pod is going or gone, or its container has ended or started again since its last report. */
+function isInPlace(snapshot: Snapshot, id: string, pod: BrokerPod | undefined): boolean {
+  if (pod === undefined) return snapshot.remembered.get(id)?.podUID === undefined;
+  const reportedAt = snapshot.metadata.reports.get(id)?.timestamp;
+  if (pod.deleting || reportedAt === undefined) return false;
+  const { runningSince, lastFinishedAt } = pod.container ?? {};
+  if (runningSince !== undefined) return reportedAt >= seconds(runningSince);
+  return lastFinishedAt === undefined || reportedAt > seconds(lastFinishedAt);
 }
 
 /**
@@ -129,12 +154,17 @@ function isSuperseded(snapshot: Snapshot, id: string): boolean {
  */
 function watchesAssignments(snapshot: Snapshot, id: string): boolean {
   const registration = snapshot.metadata.registrations.get(id);
-  const report = snapshot.metadata.reports.get(id);
-  if (registration === undefined || report === undefined) return false;
-  if (report.modRevision <= registration.createRevision) return false;
-  if (snapshot.adminAnswered.has(id)) return true;
+  if (registration === undefined || !hasReported(snapshot, id)) return false;
+  if (snapshot.adminAnswered.has(id) && isAddress(registration.brokerUrl)) return true;
   const seenAt = snapshot.reportSeenAt.get(id);
   return seenAt !== undefined && snapshot.now - seenAt >= WATCHING_AFTER_MS;
+}
+
+/** Whether it has reported since it registered. */
+export function hasReported({ metadata }: Pick<Snapshot, 'metadata'>, id: string): boolean {
+  const registration = metadata.registrations.get(id);
+  const report = metadata.reports.get(id);
+  return registration !== undefined && report !== undefined && report.modRevision > registration.createRevision;
 }
 
 /** The registered broker that runs in this Pod now, if any: the next process after a restart. */
@@ -156,16 +186,20 @@ export function brokerInPod(
   return newest;
 }
 
-/** The Pod that a broker's url points at: by address, or by name (`pod.service.namespace.svc…`). */
+/** The one Pod that a broker's url points at: by address, or by name (`pod.service.namespace.svc…`). */
 export function podAt(snapshot: Pick<Snapshot, 'pods' | 'namespace'>, brokerUrl: string): BrokerPod | undefined {
   const host = hostOf(brokerUrl);
   if (host === undefined || isUnspecified(host)) return undefined;
   const [name, service, namespace] = host.split('.');
-  return snapshot.pods.find(
-    (pod) =>
-      pod.ip === host ||
-      (pod.name === name && service !== undefined && (namespace === undefined || namespace === snapshot.namespace)),
+  const [pod, another] = snapshot.pods.filter(
+    (candidate) =>
+      candidate.ip === host ||
+      (candidate.name === name &&
+        service !== undefined &&
+        (namespace === undefined || namespace === snapshot.namespace)),
   );
+  // An address that two Pods share names neither.
+  return another === undefined ? pod : undefined;
 }
 
 export function hostOf(brokerUrl: string): string | undefined {
@@ -175,6 +209,12 @@ export function hostOf(brokerUrl: string): string | undefined {
 /** An address that every Pod may have names none (contract §8: `0.0.0.0` when external access is off). */
 function isUnspecified(host: string): boolean {
   return host === '0.0.0.0' || host === '::' || host === 'localhost' || host === '';
+}
+
+/** Whether the url names one place. */
+function isAddress(brokerUrl: string): boolean {
+  const host = hostOf(brokerUrl);
+  return host !== undefined && !isUnspecified(host);
 }
 
 function seconds(epochMs: number): number {

@@ -1,0 +1,260 @@
+/**
+ * Snapshots for tests, written as a person would tell them: brokers, Pods and topics. What follows from them (who owns what,
+ * what has no owner, who is remembered where) is derived. Times are seconds of the test's clock, see `at`.
+ */
+import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
+import { podAt } from './brokers.ts';
+import type {
+  AgentUsage,
+  BrokerContainer,
+  BrokerPod,
+  BrokerReport,
+  Delivery,
+  RememberedBroker,
+  Snapshot,
+  UnassignedMarker,
+} from './snapshot.ts';
+
+export const NAMESPACE = 'messaging';
+const EPOCH_SECONDS = 1_795_000_000;
+
+/** Epoch milliseconds of a second of the test's clock. */
+export function at(seconds: number): number {
+  return Math.round((EPOCH_SECONDS + seconds) * 1000);
+}
+
+/** The address under which a broker of that Pod registers. */
+export function urlOf(pod: string): string {
+  return `http://${pod}.danube.${NAMESPACE}.svc.cluster.local:6650`;
+}
+
+export interface BrokerParts {
+  readonly id: string;
+  /** Registers under the address of this Pod. */
+  readonly pod?: string;
+  readonly url?: string;
+  /** Revision of the registration; false for one that is gone. Default: order of the list. */
+  readonly registered?: number | false;
+  readonly mode?: string;
+  /** Second of the last report, false for none. Default 0. */
+  readonly reportedAt?: number | false;
+  /** Revision of the last report. Default: just after the registration, or 1. */
+  readonly reportRevision?: number;
+  readonly load?: Partial<Omit<BrokerReport, 'timestamp' | 'modRevision'>>;
+  /** Second in which its first report was seen. Default: long ago. */
+  readonly reportSeenAt?: number | false;
+  /** Default false: only the time since its report lets it accept. */
+  readonly adminAnswered?: boolean;
+  /** false: seen by nobody of us before it was gone. Default: from the Pod of that name in the snapshot. */
+  readonly remembered?: Partial<RememberedBroker> | false;
+  readonly deadSince?: number;
+}
+
+export interface PodParts extends Partial<Omit<BrokerPod, 'container'>> {
+  readonly name: string;
+  readonly container?: ContainerParts | undefined;
+}
+
+/** In seconds; fractions are cut off, as the API does. */
+export interface ContainerParts {
+  readonly restartCount?: number;
+  readonly runningSince?: number;
+  readonly lastFinishedAt?: number;
+}
+
+export interface TopicParts {
+  readonly name: string;
+  readonly delivery?: Delivery | undefined;
+  /** Broker ids; the assignment's modRevision is `assignedAt`. */
+  readonly owners?: readonly string[];
+  readonly assignedAt?: number;
+  readonly marker?: Partial<UnassignedMarker>;
+  readonly sealed?: { readonly broker: string; readonly revision: number; readonly sealed?: boolean };
+  /** Second in which it was first seen without an owner. Default: now. */
+  readonly unownedSince?: number;
+  /** false: only its marker exists yet. Default true. */
+  readonly exists?: boolean;
+}
+
+export interface SnapshotParts {
+  /** Second of the test's clock. Default 1000. */
+  readonly now?: number;
+  readonly brokers?: readonly BrokerParts[];
+  readonly pods?: readonly PodParts[];
+  readonly topics?: readonly TopicParts[];
+  /** By Pod name. */
+  readonly agents?: Readonly<Record<string, Partial<AgentUsage>>>;
+}
+
+export function buildSnapshot(parts: SnapshotParts = {}): Snapshot {
+  const { now = 1000, brokers = [], topics = [] } = parts;
+  const pods = (parts.pods ?? []).map(buildPod);
+  return {
+    now: at(now),
+    namespace: NAMESPACE,
+    metadata: buildMetadata(brokers, topics),
+    pods,
+    agents: new Map(Object.entries(parts.agents ?? {}).map(([pod, usage]) => [uidOf(pods, pod), buildUsage(usage)])),
+    remembered: new Map(brokers.flatMap((broker) => rememberedEntry(broker, pods))),
+    reportSeenAt: new Map(
+      brokers.flatMap(({ id, reportSeenAt = 0 }) => (reportSeenAt === false ? [] : [[id, at(reportSeenAt)]])),
+    ),
+    adminAnswered: new Set(brokers.filter(({ adminAnswered }) => adminAnswered).map(({ id }) => id)),
+    deadSince: new Map(
+      brokers.flatMap(({ id, deadSince }) => (deadSince === undefined ? [] : [[id, at(deadSince)] as const])),
+    ),
+    unownedSince: new Map(topics.map(({ name, unownedSince = now }) => [name, at(unownedSince)])),
+  };
+}
+
+function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicParts[]): Snapshot['metadata'] {
+  const registrationOf = ({ registered }: BrokerParts, index: number) =>
+    registered === false ? undefined : (registered ?? 100 + 10 * index);
+  const owners = new Map<string, ReadonlyMap<string, number>>();
+  const topicsOf = new Map<string, Set<string>>();
+  for (const { name, owners: ids = [], assignedAt = 500 } of topics) {
+    if (ids.length > 0) owners.set(name, new Map(ids.map((id) => [id, assignedAt])));
+    for (const id of ids) topicsOf.set(id, (topicsOf.get(id) ?? new Set()).add(name));
+  }
+  return {
+    revision: 10_000,
+    registrations: new Map(
+      brokers.flatMap((broker, index) => {
+        const createRevision = registrationOf(broker, index);
+        if (createRevision === undefined) return [];
+        return [[broker.id, { brokerUrl: brokerUrlOf(broker), adminPort: 50051, createRevision }]];
+      }),
+    ),
+    states: new Map(
+      brokers.flatMap(({ id, mode }, index) =>
+        mode === undefined ? [] : [[id, { mode, modRevision: 1000 + index }] as const],
+      ),
+    ),
+    reports: new Map(
+      brokers.flatMap((broker, index) => {
+        const { id, reportedAt = 0, reportRevision, load = {} } = broker;
+        if (reportedAt === false) return [];
+        const modRevision = reportRevision ?? (registrationOf(broker, index) ?? 0) + 1;
+        const sums = { messagesPerSecond: 0, bytesPerSecond: 0, connections: 0, backlogMessages: 0, ...load };
+        return [[id, { timestamp: Math.floor(at(reportedAt) / 1000), ...sums, modRevision }]];
+      }),
+    ),
+    owners,
+    topicsOf,
+    unowned: new Set(topics.filter(({ owners: ids = [] }) => ids.length === 0).map(({ name }) => name)),
+    markers: new Map(
+      topics.flatMap(({ name, marker }) =>
+        marker === undefined ? [] : [[name, { kind: 'new', modRevision: 600, ...marker }] as const],
+      ),
+    ),
+    reliableTopics: topics.filter((topic) => topic.delivery === undefined || topic.delivery === 'Reliable').length,
+    topics: new Set(topics.filter(({ exists }) => exists !== false).map(({ name }) => name)),
+    deliveries: new Map(
+      topics.flatMap((topic) => {
+        const delivery = 'delivery' in topic ? topic.delivery : 'Reliable';
+        return delivery === undefined ? [] : [[topic.name, delivery] as const];
+      }),
+    ),
+    sealed: new Map(
+      topics.flatMap(({ name, sealed }) =>
+        sealed === undefined
+          ? []
+          : [
+              [
+                name,
+                {
+                  root: '/danube-data',
+                  broker: sealed.broker,
+                  lastCommittedOffset: 99n,
+                  sealed: sealed.sealed ?? true,
+                  modRevision: sealed.revision,
+                },
+              ] as const,
+            ],
+      ),
+    ),
+    storageRoots: new Set(['/danube-data']),
+    leader: undefined,
+    own: new Map(),
+    problems: new Map(),
+  };
+}
+
+function buildPod({ name, container, ...rest }: PodParts): BrokerPod {
+  return {
+    name,
+    uid: `uid-of-${name}`,
+    ip: undefined,
+    deleting: false,
+    ready: true,
+    persistentVolume: false,
+    ...rest,
+    container: container && buildContainer(name, container),
+  };
+}
+
+function buildContainer(
+  pod: string,
+  { restartCount = 0, runningSince, lastFinishedAt }: ContainerParts,
+): BrokerContainer {
+  const cutOff = (seconds: number | undefined) => (seconds === undefined ? undefined : at(Math.floor(seconds)));
+  return {
+    id: `containerd://${pod}-${restartCount}`,
+    restartCount,
+    runningSince: cutOff(runningSince),
+    lastFinishedAt: cutOff(lastFinishedAt),
+  };
+}
+
+function buildUsage(usage: Partial<AgentUsage>): AgentUsage {
+  return {
+    observedAt: at(1000),
+    cpuCores: null,
+    memoryBytes: null,
+    cpuLimitCores: null,
+    memoryLimitBytes: null,
+    source: 'cgroup-v2',
+    reason: null,
+    ...usage,
+  };
+}
+
+function brokerUrlOf({ id, pod, url }: BrokerParts): string {
+  return url ?? (pod === undefined ? `http://broker-${id}.elsewhere.example:6650` : urlOf(pod));
+}
+
+function rememberedEntry(
+  broker: BrokerParts,
+  pods: readonly BrokerPod[],
+): readonly (readonly [string, RememberedBroker])[] {
+  if (broker.remembered === false) return [];
+  const brokerUrl = brokerUrlOf(broker);
+  const pod = podAt({ pods, namespace: NAMESPACE }, brokerUrl);
+  return [
+    [
+      broker.id,
+      {
+        brokerUrl,
+        podName: pod?.name,
+        podUID: pod?.uid,
+        persistentVolume: pod?.persistentVolume ?? false,
+        ...broker.remembered,
+      },
+    ],
+  ];
+}
+
+function uidOf(pods: readonly BrokerPod[], name: string): string {
+  return pods.find((pod) => pod.name === name)?.uid ?? `uid-of-${name}`;
+}
+
+export interface PolicyParts {
+  readonly algorithm?: RankingAlgorithm;
+  readonly samePodWaitSeconds?: number;
+  readonly resumeOffsets?: boolean;
+}
+
+export function buildPolicy(parts: PolicyParts = {}) {
+  const { algorithm = 'DanubeFair', samePodWaitSeconds = 60, resumeOffsets = true } = parts;
+  return { ranking: { algorithm }, failover: { samePodWaitSeconds, resumeOffsets, offsetMargin: 1000 } } as const;
+}
