@@ -11,6 +11,7 @@ import {
   EtcdError,
   type EtcdPort,
   type Operation,
+  type ReadOptions,
   rangeEnd,
   type WatchedEvent,
   type WatchMessage,
@@ -47,21 +48,47 @@ export function connectEtcd(options: EtcdOptions): EtcdPort {
     }
   }
 
+  async function scan(
+    prefix: string,
+    { revision: wanted = 0, minModRevision, keysOnly = false }: ReadOptions,
+    visit: (entries: readonly Entry[]) => void,
+  ): Promise<{ revision: number }> {
+    return call(`read of "${prefix}*"`, async () => {
+      let { key, range_end } = rangeOf(prefix);
+      let revision = wanted;
+      for (;;) {
+        const page = await unary.kv.range({
+          key,
+          range_end,
+          limit: PAGE_SIZE,
+          revision,
+          keys_only: keysOnly,
+          ...(minModRevision !== undefined && { min_mod_revision: String(minModRevision) }),
+        });
+        if (revision === 0) revision = toRevision(page.header.revision);
+        const last = page.kvs.at(-1);
+        if (last) visit(page.kvs.map(toEntry));
+        if (!page.more || !last) return { revision };
+        key = Buffer.concat([last.key, Buffer.from([0])]);
+      }
+    });
+  }
+
   return {
-    async read(prefix) {
-      return call(`read of "${prefix}*"`, async () => {
-        const end = rangeEnd(prefix);
-        const entries: Entry[] = [];
-        let start = prefix === '' ? Buffer.from([0]) : Buffer.from(prefix, 'utf8');
-        let revision = 0;
-        for (;;) {
-          const page = await unary.kv.range({ key: start, range_end: end, limit: PAGE_SIZE, revision });
-          if (revision === 0) revision = toRevision(page.header.revision);
-          for (const kv of page.kvs) entries.push(toEntry(kv));
-          const last = page.kvs.at(-1);
-          if (!page.more || !last) return { revision, entries };
-          start = Buffer.concat([last.key, Buffer.from([0])]);
-        }
+    async read(prefix, options = {}) {
+      const entries: Entry[] = [];
+      const { revision } = await scan(prefix, options, (page) => {
+        for (const entry of page) entries.push(entry);
+      });
+      return { revision, entries };
+    },
+
+    scan,
+
+    async count(prefix, revision) {
+      return call(`count of "${prefix}*"`, async () => {
+        const reply = await unary.kv.range({ ...rangeOf(prefix), count_only: true, revision: revision ?? 0 });
+        return { revision: revision ?? toRevision(reply.header.revision), count: Number(reply.count) };
       });
     },
 
@@ -230,8 +257,7 @@ async function* openWatch(args: WatchArguments, from: number): AsyncGenerator<IW
   try {
     stream.write({
       create_request: {
-        key: args.prefix === '' ? Buffer.from([0]) : Buffer.from(args.prefix, 'utf8'),
-        range_end: rangeEnd(args.prefix),
+        ...rangeOf(args.prefix),
         start_revision: String(from),
       },
     });
@@ -273,6 +299,10 @@ async function keepAliveOnce(client: Etcd3, lease: string, timeoutMs: number): P
   }
 }
 
+function rangeOf(prefix: string): { key: Buffer; range_end: Buffer } {
+  return { key: prefix === '' ? Buffer.from([0]) : Buffer.from(prefix, 'utf8'), range_end: rangeEnd(prefix) };
+}
+
 function toCompare(compare: Compare): ICompare {
   const key = Buffer.from(compare.key, 'utf8');
   if ('value' in compare) {
@@ -304,6 +334,7 @@ function toEntry(kv: IKeyValue): Entry {
     value: kv.value,
     createRevision: toRevision(kv.create_revision),
     modRevision: toRevision(kv.mod_revision),
+    version: toRevision(kv.version),
     ...(kv.lease !== '0' && { lease: kv.lease }),
   };
 }

@@ -9,8 +9,19 @@ export interface Entry {
   readonly value: Buffer;
   readonly createRevision: number;
   readonly modRevision: number;
+  /** How often the key was put since it was created: 1 = created by this put, 0 = deleted. A fake may leave it out. */
+  readonly version?: number;
   /** Lease id as a decimal string; absent when the key has no lease. */
   readonly lease?: string;
+}
+
+export interface ReadOptions {
+  /** Read as of this revision; the newest when absent. */
+  readonly revision?: number;
+  /** Only keys put at this revision or later. Saves the transfer; the server still looks at every key. */
+  readonly minModRevision?: number;
+  /** Leaves out the values (they are empty buffers). */
+  readonly keysOnly?: boolean;
 }
 
 export interface ReadResult {
@@ -58,10 +69,18 @@ export type WatchMessage =
 
 export interface EtcdPort {
   /**
-   * Every key that starts with `prefix` ('' is all keys), paged at one revision.
+   * Every key that starts with `prefix` ('' is all keys), in the order of their bytes, paged at one revision.
    * @throws EtcdError
    */
-  read(prefix: string): Promise<ReadResult>;
+  read(prefix: string, options?: ReadOptions): Promise<ReadResult>;
+  /**
+   * As `read`, page by page: `visit` gets each page as it comes and decides what to keep, so that millions of keys need
+   * no more memory than two pages. An entry's value is a view of its page: copy what outlives the visit.
+   * @throws EtcdError
+   */
+  scan(prefix: string, options: ReadOptions, visit: (entries: readonly Entry[]) => void): Promise<{ revision: number }>;
+  /** How many keys start with `prefix`, counted by the server. @throws EtcdError */
+  count(prefix: string, revision?: number): Promise<{ revision: number; count: number }>;
   /** One key, linearizable. @throws EtcdError */
   get(key: string): Promise<Entry | undefined>;
   /** One transaction: all of `operations` if all of `compares` hold. Never throws for the server's or the network's sake. */
