@@ -1,0 +1,342 @@
+/** What a policy makes the operator do, from Observe to its deletion, and what it says when it can not. The tests build on each other. */
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import type { RebalancePolicy, RebalancePolicySpec } from '../../src/api/rebalance-policy.ts';
+import { LEADER_KEY, parseKey, unassignedKey } from '../../src/danube/keys.ts';
+import { OWN_PREFIX } from '../../src/danube/metadata.ts';
+import type { EtcdPort } from '../../src/etcd/port.ts';
+import type { KubeObject } from '../../src/kube/client.ts';
+import { leaderIdOf } from '../../src/operator/authority.ts';
+import { POLICIES } from '../../src/operator/publish.ts';
+import { BROKER_NAMESPACE, OPERATOR_NAMESPACE, POLICY_NAME, policyManifest } from '../demo/manifests.ts';
+import { until } from '../process/until.ts';
+import { currentRevision, historyAfter, leaderValues, ownWrites, unfencedWrites } from './etcd-history.ts';
+import { untilCondition, untilConditionGone, useCluster } from './suite.ts';
+import { assignedTwice, createTopics, put, remove, topicNames, untilAssigned } from './topics.ts';
+
+const cluster = useCluster({ policy: { mode: 'Observe' } });
+const DEPLOYMENTS = { group: 'apps', version: 'v1', plural: 'deployments', namespaced: true };
+
+function policyNamed(name: string): () => Promise<RebalancePolicy> {
+  return () => cluster().client.get(POLICIES, { namespace: BROKER_NAMESPACE, name });
+}
+
+async function setMode(mode: RebalancePolicySpec['mode']): Promise<void> {
+  const ref = { namespace: BROKER_NAMESPACE, name: POLICY_NAME };
+  await cluster().client.patch(POLICIES, ref, { spec: { mode } }, { type: 'merge' });
+}
+
+/** The id under which the operator leads the brokers for the policy as it is now. */
+async function ourLeaderId(): Promise<string> {
+  return leaderIdOf((await cluster().policy()).metadata.uid);
+}
+
+function untilLeaderKey(
+  what: string,
+  matches: (value: string | undefined) => boolean,
+  timeoutMs: number,
+): Promise<true> {
+  const { history } = cluster();
+  return until(() => matches(history.fold.leader) || undefined, { what, timeoutMs, intervalMs: 10 });
+}
+
+function isBroker(id: string | undefined): boolean {
+  return id !== undefined && cluster().history.fold.registered.has(id);
+}
+
+/** Writes the moment of each write to keys of ours into the list that it gives. */
+async function timeOwnWrites(etcd: EtcdPort, signal: AbortSignal): Promise<readonly { key: string; at: number }[]> {
+  const writes: { key: string; at: number }[] = [];
+  const from = (await currentRevision(etcd)) + 1;
+  (async () => {
+    for await (const message of etcd.watch(OWN_PREFIX, from, signal)) {
+      if (message.kind !== 'events') continue;
+      for (const { entry } of message.events) writes.push({ key: entry.key, at: Date.now() });
+    }
+  })();
+  return writes;
+}
+
+/** Another policy than the demo's, for the time of `use`. */
+async function withPolicy(name: string, spec: object, use: () => Promise<void>): Promise<void> {
+  const { client, brokersEtcd } = cluster();
+  const manifest = policyManifest(brokersEtcd.endpoint);
+  await client.create(POLICIES, {
+    ...manifest,
+    metadata: { ...manifest.metadata, name },
+    spec: { ...(manifest.spec as object), ...spec },
+  });
+  try {
+    await use();
+  } finally {
+    await client.delete(POLICIES, { namespace: BROKER_NAMESPACE, name });
+  }
+}
+
+describe('mode Observe', () => {
+  const topics = topicNames('observed', 3);
+
+  it('writes not one key: the brokers elect their own leader, and topics stay as they are', async () => {
+    const { etcd, policy } = cluster();
+    await untilLeaderKey('a broker to lead', isBroker, 15_000);
+    await createTopics(etcd, topics);
+    await untilCondition(policy, { type: 'TopicsServed', status: 'False', reason: 'Unserved' });
+    await untilCondition(policy, { type: 'Leading', status: 'False', reason: 'NotWanted' });
+
+    const history = await historyAfter(etcd, 1);
+    expect(history.length).toBeGreaterThan(10);
+    expect(ownWrites(history)).toEqual([]);
+    expect(leaderValues(history).filter((value) => value !== undefined && !isBroker(value))).toEqual([]);
+    const { entries } = await etcd.read('');
+    const kinds = Map.groupBy(entries, ({ key }) => parseKey(key).kind);
+    expect(kinds.get('assignment')).toBeUndefined();
+    expect(kinds.get('unassigned')?.map(({ key }) => key)).toEqual(topics.map(unassignedKey));
+    expect(
+      kinds.get('other')?.filter(({ key }) => !/^\/(cluster\/MY_CLUSTER$|namespaces\/|topics\/system\/)/.test(key)),
+    ).toEqual([]);
+  });
+
+  it('says why the waiting topics are not assigned', async () => {
+    const served = await untilCondition(cluster().policy, { type: 'TopicsServed', status: 'False' });
+
+    expect(served.message).toBe(
+      '3 topics have no live owner. The operator assigns nothing now: in mode Observe the brokers lead themselves.',
+    );
+  });
+
+  it('turned to Approve: takes the key over from the broker, looks on for 12 s, then assigns', async () => {
+    const { etcd, policy, history } = cluster();
+    const recording = new AbortController();
+    const writes = await timeOwnWrites(etcd, recording.signal);
+    const ours = await ourLeaderId();
+
+    await setMode('Approve');
+    await untilLeaderKey('the operator to lead', (value) => value === ours, 5_000);
+    const takenAt = Date.now();
+    const quiet = await untilCondition(policy, { type: 'Reconciling', status: 'True', reason: 'QuietPeriod' });
+    await untilAssigned(cluster(), topics, 20_000);
+    recording.abort();
+
+    expect(quiet.message).toMatch(/took the leader key over from a broker; looks on until 20\d\d-/);
+    const firstAssignedAt = Math.min(...history.fold.assigned.map(({ at }) => at));
+    expect(firstAssignedAt - takenAt).toBeGreaterThan(11_500);
+    expect(firstAssignedAt - takenAt).toBeLessThan(14_000);
+    expect(writes.filter(({ at }) => at > takenAt + 200 && at < takenAt + 11_500)).toEqual([]);
+    await untilConditionGone(policy, 'Reconciling');
+    await untilCondition(policy, { type: 'TopicsServed', status: 'True' });
+  });
+
+  it('turned back to: gives the key up at once and leaves the assignments as they are', async () => {
+    const { etcd, policy } = cluster();
+    const ours = await ourLeaderId();
+    const revision = await currentRevision(etcd);
+
+    await setMode('Observe');
+    await untilLeaderKey('the operator to give the key up', (value) => value !== ours, 2_000);
+
+    await untilCondition(policy, { type: 'Leading', status: 'False', reason: 'NotWanted' });
+    await untilAssigned(cluster(), topics, 1_000);
+    expect(ownWrites(await historyAfter(etcd, revision))).toEqual([]);
+  });
+
+  it('and to Approve again: leads again, under the same id and a higher epoch', async () => {
+    const { policy } = cluster();
+    const ours = await ourLeaderId();
+    const before = (await policy()).status?.fencingEpoch ?? 0;
+
+    await setMode('Approve');
+
+    await untilLeaderKey('the operator to lead', (value) => value === ours, 5_000);
+    const more = topicNames('approved-again', 3);
+    await createTopics(cluster().etcd, more);
+    await untilAssigned(cluster(), more);
+    await until(async () => ((await policy()).status?.fencingEpoch ?? 0) > before, {
+      what: `an epoch after ${before} in the status`,
+      timeoutMs: 5_000,
+    });
+    expect(assignedTwice(cluster())).toEqual([]);
+  });
+});
+
+describe('a second policy', () => {
+  it('on the same etcd is a PolicyConflict: it writes nothing and takes nothing from the first', async () => {
+    const { etcd, brokerLoads, policy } = cluster();
+    const loadsBefore = (await brokerLoads()).map(({ metadata }) => metadata.uid);
+    const fenceBefore = await etcd.get(`${OWN_PREFIX}fence`);
+    const revision = await currentRevision(etcd);
+
+    await withPolicy('second', {}, async () => {
+      const stalled = await untilCondition(policyNamed('second'), {
+        type: 'Stalled',
+        status: 'True',
+        reason: 'PolicyConflict',
+      });
+      expect(stalled.message).toContain(`${BROKER_NAMESPACE}/${POLICY_NAME}`);
+      expect(stalled.message).toContain('/danube-load-manager/identity');
+      const topics = topicNames('conflict', 3);
+      await createTopics(etcd, topics);
+      await untilAssigned(cluster(), topics);
+    });
+
+    const since = await historyAfter(etcd, revision);
+    expect(leaderValues(since)).toEqual([]);
+    expect(await etcd.get(`${OWN_PREFIX}fence`)).toEqual(fenceBefore);
+    const loads = await brokerLoads();
+    expect(loads.map(({ metadata }) => metadata.uid)).toEqual(loadsBefore);
+    expect(loads.map(({ spec }) => spec.policyName)).toEqual([POLICY_NAME, POLICY_NAME, POLICY_NAME]);
+    expect(loads.map(({ metadata }) => (metadata as KubeObject['metadata']).ownerReferences?.[0]?.name)).toEqual([
+      POLICY_NAME,
+      POLICY_NAME,
+      POLICY_NAME,
+    ]);
+    await untilCondition(policy, { type: 'Ready', status: 'True' });
+  });
+
+  it('whose etcd has no address is told so, and the first goes on', async () => {
+    const { etcd } = cluster();
+
+    await withPolicy('nowhere', { etcd: { endpoints: ['http://no-such-etcd.messaging.svc:2379'] } }, async () => {
+      const ready = await untilCondition(policyNamed('nowhere'), {
+        type: 'Ready',
+        status: 'False',
+        reason: 'EtcdUnreachable',
+      });
+      expect(ready.message).toContain('http://no-such-etcd.messaging.svc:2379');
+      const topics = topicNames('nowhere', 3);
+      await createTopics(etcd, topics);
+      await untilAssigned(cluster(), topics);
+    });
+  });
+
+  it('with two mistakes is refused by the API server, which names both', async () => {
+    const { controlPlane } = cluster();
+    const { spec, ...manifest } = policyManifest('https://danube-core-etcd.messaging.svc:2379');
+    const file = join(controlPlane.dir, 'two-mistakes.json');
+    const wrong = { ...(spec as object), brokerSelector: { matchLabels: {} } };
+    writeFileSync(
+      file,
+      JSON.stringify({ ...manifest, metadata: { name: 'wrong', namespace: BROKER_NAMESPACE }, spec: wrong }),
+    );
+
+    const args = ['--kubeconfig', controlPlane.adminKubeconfig, 'create', '-f', file];
+    const refused = promisify(execFile)(controlPlane.assets.kubectl, args);
+
+    await expect(refused).rejects.toThrow(/spec\.brokerSelector\.matchLabels/);
+    await expect(refused).rejects.toThrow(/spec\.etcd\.endpoints\[0\].*write http:\/\/ instead of https:\/\//s);
+  });
+});
+
+describe("a foreign value in the brokers' leader key", () => {
+  it('is left alone, and the operator leads again once it has gone', async () => {
+    const { etcd, policy } = cluster();
+    const ours = await ourLeaderId();
+    const topics = topicNames('foreign', 3);
+
+    await put(etcd, LEADER_KEY, '424242424242');
+    const stalled = await untilCondition(policy, { type: 'Stalled', status: 'True', reason: 'ForeignOperator' });
+    const revision = await currentRevision(etcd);
+    await createTopics(etcd, topics);
+    const served = await untilCondition(policy, { type: 'TopicsServed', status: 'False', reason: 'Unserved' });
+    const meanwhile = await historyAfter(etcd, revision);
+
+    expect(stalled.message).toContain('/cluster/leader holds 424242424242');
+    expect(stalled.message).toContain('delete the key if that program is gone');
+    expect(served.message).toContain('The operator assigns nothing now: /cluster/leader holds 424242424242');
+    expect(ownWrites(meanwhile)).toEqual([]);
+    expect(leaderValues(meanwhile)).toEqual([]);
+    await remove(etcd, LEADER_KEY);
+    await untilLeaderKey('the operator to lead again', (value) => value === ours, 5_000);
+    await untilAssigned(cluster(), topics, 20_000);
+    await untilConditionGone(policy, 'Stalled');
+  });
+});
+
+describe('a policy that is deleted', () => {
+  it('and made again at once is a new one: it leads under its own id without waiting for the old one', async () => {
+    const { client, brokersEtcd, etcd, policy, brokerLoads } = cluster();
+    const old = await ourLeaderId();
+    const revision = await currentRevision(etcd);
+
+    await client.delete(POLICIES, { namespace: BROKER_NAMESPACE, name: POLICY_NAME });
+    await client.create(POLICIES, policyManifest(brokersEtcd.endpoint));
+
+    const ours = await ourLeaderId();
+    expect(ours).not.toBe(old);
+    await untilLeaderKey('the operator to lead for the new policy', (value) => value === ours, 5_000);
+    const topics = topicNames('recreated', 3);
+    await createTopics(etcd, topics);
+    await untilAssigned(cluster(), topics, 20_000);
+    const { uid } = (await policy()).metadata;
+    await until(
+      async () => {
+        const loads = await brokerLoads();
+        const owners = loads.map(({ metadata }) => (metadata as KubeObject['metadata']).ownerReferences?.[0]?.uid);
+        return owners.length === 3 && owners.every((owner) => owner === uid);
+      },
+      { what: 'three BrokerLoads of the new policy', timeoutMs: 30_000, intervalMs: 200 },
+    );
+    expect(unfencedWrites(await historyAfter(etcd, revision), undefined)).toEqual([]);
+  });
+
+  it('gives the brokers their leader key back at once, and its BrokerLoads go', async () => {
+    const { client, brokerLoads } = cluster();
+    const ours = await ourLeaderId();
+
+    await client.delete(POLICIES, { namespace: BROKER_NAMESPACE, name: POLICY_NAME });
+
+    await untilLeaderKey('the key to be given up', (value) => value !== ours, 2_000);
+    await until(async () => (await brokerLoads()).length === 0, {
+      what: 'the BrokerLoads to be collected',
+      timeoutMs: 30_000,
+      intervalMs: 200,
+    });
+    await untilLeaderKey('a broker to lead', isBroker, 15_000);
+  });
+});
+
+describe('without --allow-any-etcd-endpoint', () => {
+  it('a policy with an address is Stalled, with what to write', async () => {
+    const { client, brokersEtcd, policy, etcd } = cluster();
+    await removeFlag('--allow-any-etcd-endpoint');
+    const revision = await currentRevision(etcd);
+
+    await client.create(POLICIES, policyManifest(brokersEtcd.endpoint));
+
+    const stalled = await untilCondition(policy, { type: 'Stalled', status: 'True', reason: 'InvalidSpec' }, 60_000);
+    expect(stalled.message).toContain(`spec.etcd.endpoints: ${brokersEtcd.endpoint}`);
+    expect(stalled.message).toContain('write http://<service>.messaging.svc:<port>');
+    expect(stalled.message).toContain('--allow-any-etcd-endpoint');
+    expect(ownWrites(await historyAfter(etcd, revision))).toEqual([]);
+  });
+});
+
+interface Deployment extends KubeObject {
+  readonly spec: {
+    readonly template: { readonly spec: { readonly containers: readonly { readonly args: string[] }[] } };
+  };
+}
+
+/** Resolves when only operators without the flag are left. */
+async function removeFlag(flag: string): Promise<void> {
+  const { client, operatorPods, lease } = cluster();
+  const ref = { namespace: OPERATOR_NAMESPACE, name: 'danube-load-manager' };
+  const before = new Set((await operatorPods()).map(({ metadata }) => metadata.uid));
+  const { spec } = await client.get<Deployment>(DEPLOYMENTS, ref);
+  const args = spec.template.spec.containers[0]?.args.filter((arg) => arg !== flag);
+  const path = '/spec/template/spec/containers/0/args';
+  await client.patch(DEPLOYMENTS, ref, [{ op: 'replace', path, value: args }], { type: 'json' });
+  await until(
+    async () => {
+      const pods = await operatorPods();
+      const holder = (await lease()).spec?.holderIdentity ?? '';
+      return (
+        pods.every(({ metadata }) => !before.has(metadata.uid)) &&
+        pods.some(({ metadata }) => holder.startsWith(metadata.name))
+      );
+    },
+    { what: 'the new operators to have replaced the old ones', timeoutMs: 60_000, intervalMs: 200 },
+  );
+}
