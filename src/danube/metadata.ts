@@ -229,6 +229,55 @@ function topicViews(columns: TopicColumns): Pick<ClusterMetadata, 'owners' | 'de
   };
 }
 
+/**
+ * Whether a stored key is in the metadata as it is stored: a sentence when it is not. Keys that are not held, and those
+ * whose value is a known problem, agree with everything.
+ */
+export function disagreement(
+  metadata: ClusterMetadata,
+  { key, createRevision, modRevision }: StoredKey,
+): string | undefined {
+  if (metadata.problems.has(key)) return undefined;
+  const held = heldRevision(metadata, key, parseKey(key));
+  const wanted = held?.of === 'creation' ? createRevision : modRevision;
+  // Newer here: two keys stand for one fact (a `state` under two roots, a report at both paths), and the other is newer.
+  if (held === undefined || (held.revision !== undefined && held.revision >= wanted)) return undefined;
+  return `${key} is at revision ${wanted} in etcd and ${held.revision === undefined ? 'absent' : `at ${held.revision}`} here`;
+}
+
+interface HeldRevision {
+  readonly of: 'modification' | 'creation';
+  readonly revision: number | undefined;
+}
+
+/** By which revision the metadata knows a key; undefined for kinds of which it keeps none. */
+function heldRevision(metadata: ClusterMetadata, key: string, parsed: ParsedKey): HeldRevision | undefined {
+  const modification = (holder: { modRevision: number } | undefined): HeldRevision => ({
+    of: 'modification',
+    revision: holder?.modRevision,
+  });
+  switch (parsed.kind) {
+    case 'leader':
+      return modification(metadata.leader);
+    case 'registration':
+      return { of: 'creation', revision: metadata.registrations.get(parsed.broker)?.createRevision };
+    case 'brokerState':
+      return modification(metadata.states.get(parsed.broker));
+    case 'loadReport':
+      return modification(metadata.reports.get(parsed.broker));
+    case 'assignment':
+      return { of: 'modification', revision: metadata.owners.get(parsed.topic)?.get(parsed.broker) };
+    case 'unassigned':
+      return modification(metadata.markers.get(parsed.topic));
+    case 'sealedState':
+      return modification(metadata.sealed.get(parsed.topic));
+    default:
+      return key.startsWith(OWN_PREFIX) && !key.startsWith(OFFSETS_PREFIX)
+        ? modification(metadata.own.get(key))
+        : undefined;
+  }
+}
+
 /** A map whose snapshots are free while nothing changes, and one copy each otherwise. */
 interface CopyOnWrite<T> {
   has(key: string): boolean;

@@ -3,7 +3,7 @@
  * lost without harm (decisions then wait longer); who ran where is read back from the BrokerLoads.
  */
 import type { BrokerLoad } from '../api/broker-load.ts';
-import { type BrokerFacts, podAt } from '../core/brokers.ts';
+import { type BrokerFacts, brokersThatMatter, hasReported, isSuperseded, podAt } from '../core/brokers.ts';
 import type { BrokerPod, ClusterMetadata, RememberedBroker, Snapshot } from '../core/snapshot.ts';
 
 export interface Memory {
@@ -35,10 +35,10 @@ export interface Observation {
 /** Takes note of what is new, and forgets what no longer matters. */
 export function observe(memory: Memory, observation: Observation): void {
   const { now, metadata, pods, brokerLoads } = observation;
-  const matters = (id: string) => metadata.registrations.has(id) || metadata.topicsOf.has(id);
+  const matters = brokersThatMatter(observation);
   for (const { metadata: meta, status } of brokerLoads) {
     if (status?.brokerID === undefined || status.brokerURL === undefined) continue;
-    if (!matters(status.brokerID) || memory.remembered.has(status.brokerID)) continue;
+    if (!matters.has(status.brokerID) || memory.remembered.has(status.brokerID)) continue;
     const pod = pods.find((candidate) => candidate.name === meta.name);
     memory.remembered.set(status.brokerID, {
       brokerUrl: status.brokerURL,
@@ -48,25 +48,35 @@ export function observe(memory: Memory, observation: Observation): void {
     });
   }
   for (const [id, { brokerUrl }] of metadata.registrations) {
-    // The first Pod found is the one that ran it: a later one under the same name is another.
     if (memory.remembered.get(id)?.podUID === undefined) {
       const pod = podAt(observation, brokerUrl);
       memory.remembered.set(id, {
         brokerUrl,
         podName: pod?.name,
-        podUID: pod?.uid,
+        podUID: pod !== undefined && certainlyRuns(observation, pod, id) ? pod.uid : undefined,
         persistentVolume: pod?.persistentVolume ?? false,
       });
     }
-    if (metadata.reports.has(id) && !memory.reportSeenAt.has(id)) memory.reportSeenAt.set(id, now);
+    if (hasReported(observation, id) && !memory.reportSeenAt.has(id)) memory.reportSeenAt.set(id, now);
   }
   for (const topic of metadata.unowned) if (!memory.unownedSince.has(topic)) memory.unownedSince.set(topic, now);
   for (const topic of memory.unownedSince.keys()) {
     if (!metadata.unowned.has(topic)) memory.unownedSince.delete(topic);
   }
   for (const collection of [memory.remembered, memory.reportSeenAt, memory.adminAnswered, memory.deadSince]) {
-    for (const id of collection.keys()) if (!matters(id)) collection.delete(id);
+    for (const id of collection.keys()) if (!matters.has(id)) collection.delete(id);
   }
+}
+
+/**
+ * Whether the Pod at a broker's address is the one that runs it, as far as anybody can tell: not one of an earlier Pod or
+ * container, which the newest registration and the time of the last report give away. What is noted here is never taken
+ * back, and a proof of death may rest on it.
+ */
+function certainlyRuns({ metadata }: Observation, { container }: BrokerPod, id: string): boolean {
+  if (container?.runningSince === undefined || isSuperseded({ metadata }, id)) return false;
+  const report = metadata.reports.get(id);
+  return report === undefined || report.timestamp >= Math.floor(container.runningSince / 1000);
 }
 
 /** Notes when each death was first proved. */

@@ -56,6 +56,12 @@ export function createOperatorMetrics(registry: Registry) {
       labelNames: policy,
       registers,
     }),
+    divergences: new Counter({
+      name: 'danube_load_manager_metadata_divergences_total',
+      help: 'Times that the picture of etcd differed from etcd and was read again.',
+      labelNames: policy,
+      registers,
+    }),
     agentProblems: new Counter({
       name: 'danube_load_manager_agent_problems_total',
       help: 'Pulls of an agent that failed or brought an unusable report.',

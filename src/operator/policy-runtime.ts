@@ -135,6 +135,11 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       etcdError = error?.message;
       wake();
     },
+    onVerified(difference) {
+      if (difference === undefined) return;
+      metrics.divergences.inc({ policy: policyName });
+      log.error({ policy: policyName, difference }, 'the picture of etcd was wrong; reading everything again');
+    },
   });
 
   const puller = startAgentPuller({
