@@ -84,16 +84,16 @@ describe('the table of topics', () => {
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const table = createTopicTable();
         const model: Model = { owners: {}, existing: {}, deliveries: {} };
-        const taken: { columns: TopicColumns; then: unknown }[] = [];
+        const taken: { columns: TopicColumns; meant: unknown }[] = [];
         for (const change of steps) {
           applyToModel(model, change);
           applyToTable(table, change);
           if (change.kind === 'snapshot')
-            taken.push({ columns: table.snapshot(), then: readModel(structuredClone(model)) });
+            taken.push({ columns: table.snapshot(), meant: readModel(structuredClone(model)) });
         }
 
         expect(readColumns(table.snapshot())).toEqual(readModel(model));
-        for (const { columns, then } of taken) expect(readColumns(columns)).toEqual(then);
+        for (const { columns, meant } of taken) expect(readColumns(columns)).toEqual(meant);
       }),
       { numRuns: 300 },
     );
