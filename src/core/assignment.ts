@@ -3,7 +3,7 @@
  * every decision in the transaction that carries it out (design §1.3, §5).
  */
 import type { EffectiveSpec } from '../api/rebalance-policy.ts';
-import { type BrokerFacts, brokerInPod, type DeathProof, judgeBroker } from './brokers.ts';
+import { type BrokerFacts, brokerInPod, type DeathProof } from './brokers.ts';
 import { createPlacement } from './placement.ts';
 import type { Snapshot, UnassignedMarker } from './snapshot.ts';
 
@@ -35,6 +35,7 @@ export type WaitReason =
   | 'AwaitingSamePod'
   | 'Zombie'
   | 'OwnerUnproven'
+  | 'SecondOwner'
   | 'BeingDeleted';
 
 export interface Wait {
@@ -62,11 +63,12 @@ export function decideAssignments(
   const decisions: Decision[] = [];
   // Waiting markers first: the client that made the topic gives up after 2.3 s (contract M1).
   for (const topic of snapshot.metadata.unowned) decisions.push(decideUnowned(context, topic));
+  const withoutLiveOwner = new Set<string>();
   for (const [broker, topics] of snapshot.metadata.topicsOf) {
-    const owner = brokers.get(broker);
-    if (owner === undefined || owner.liveness.state === 'Live') continue;
-    for (const topic of topics) decisions.push(decideFailover(context, owner, topic));
+    if (brokers.get(broker)?.liveness.state === 'Live') continue;
+    for (const topic of topics) withoutLiveOwner.add(topic);
   }
+  for (const topic of withoutLiveOwner) decisions.push(decideFailover(context, topic));
   return decisions;
 }
 
@@ -84,7 +86,7 @@ function decideUnowned(context: Context, topic: string): Decision {
   const marker = metadata.markers.get(topic);
   const delivery = metadata.deliveries.get(topic);
   if (delivery === undefined) {
-    return wait(topic, 'DeliveryMissing', `waits for /topics${topic}/delivery: without it no broker would load it`);
+    return deliveryMissing(topic);
   }
   const reliable = delivery === 'Reliable';
   if (marker === undefined) return decideOrphan(context, topic, reliable);
@@ -92,8 +94,8 @@ function decideUnowned(context: Context, topic: string): Decision {
 
   const avoid = marker.kind === 'new' || marker.fromBroker === undefined ? NOBODY : new Set([marker.fromBroker]);
   const wanted = marker.kind === 'rebalance' ? context.brokers.get(marker.toBroker ?? '') : undefined;
-  const to = wanted?.accepting === true ? wanted.id : context.place(avoid);
-  if (to === undefined) return noBroker(topic);
+  const to = wanted?.accepting === true && !avoid.has(wanted.id) ? wanted.id : context.place(avoid);
+  if (to === undefined) return noBroker(topic, avoid);
   return {
     kind: 'Assign',
     topic,
@@ -117,7 +119,7 @@ function decideOrphan(context: Context, topic: string, reliable: boolean): Decis
     );
   }
   const to = context.place(NOBODY);
-  if (to === undefined) return noBroker(topic);
+  if (to === undefined) return noBroker(topic, NOBODY);
   return {
     kind: 'Assign',
     topic,
@@ -131,11 +133,11 @@ function decideOrphan(context: Context, topic: string, reliable: boolean): Decis
 
 /** A reliable topic on its way from one broker to another: the source must have sealed it first (contract 5.2, race B). */
 function decideUnloaded(context: Context, topic: string, marker: UnassignedMarker): Decision {
-  const { snapshot } = context;
   const from = marker.fromBroker;
-  const sealed = snapshot.metadata.sealed.get(topic);
+  const sealed = context.snapshot.metadata.sealed.get(topic);
   const isSealed = sealed?.sealed === true && sealed.broker === from && sealed.modRevision > marker.modRevision;
-  const sourceDead = from !== undefined && judgeBroker(snapshot, from).liveness.state === 'Dead';
+  const source = from === undefined ? undefined : context.brokers.get(from);
+  const sourceDead = source?.liveness.state === 'Dead';
   if (!isSealed && !sourceDead) {
     return wait(
       topic,
@@ -144,8 +146,10 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
     );
   }
   // Never back to the process that had it: it would reuse its old log (contract M6).
-  const to = context.place(new Set(from === undefined ? [] : [from]));
-  if (to === undefined) return noBroker(topic);
+  const avoid = new Set(from === undefined ? [] : [from]);
+  const to = !isSealed && source !== undefined ? afterCrash(context, source) : context.place(avoid);
+  if (to === 'wait' && source !== undefined) return awaitingSamePod(context, topic, source);
+  if (to === undefined) return noBroker(topic, avoid);
   return {
     kind: 'Assign',
     topic,
@@ -158,36 +162,48 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
   };
 }
 
-function decideFailover(context: Context, owner: BrokerFacts, topic: string): Decision {
-  const { snapshot, brokers, policy } = context;
-  const { liveness } = owner;
-  const reliable = snapshot.metadata.deliveries.get(topic) !== 'NonReliable';
+/** A topic that is assigned, and to no live broker. */
+function decideFailover(context: Context, topic: string): Decision {
+  const { snapshot, policy } = context;
+  const { metadata } = snapshot;
+  const owners = [...(metadata.owners.get(topic) ?? [])].flatMap(([id, modRevision]) => {
+    const broker = context.brokers.get(id);
+    return broker === undefined ? [] : [{ broker, modRevision }];
+  });
+  const live = owners.find(({ broker }) => broker.liveness.state === 'Live')?.broker;
+  const [owner] = owners.sort((a, b) => urgency(b.broker) - urgency(a.broker) || b.modRevision - a.modRevision);
+  if (owner === undefined) return noBroker(topic, NOBODY);
+  const { broker, modRevision } = owner;
+  const { liveness } = broker;
+  if (live !== undefined || liveness.state === 'Live') {
+    const gone = owners.filter(({ broker: { id } }) => id !== live?.id).map(({ broker: { id } }) => id);
+    return wait(
+      topic,
+      'SecondOwner',
+      `is served by broker ${live?.id} and also assigned to ${gone.join(', ')}, which is gone; delete that assignment`,
+    );
+  }
   if (liveness.state === 'Unproven') {
     return wait(
       topic,
       'OwnerUnproven',
-      `its owner ${owner.id} is not registered, but Pod ${liveness.podName} may still run it; delete that Pod if it does not come back`,
+      `its owner ${broker.id} is not registered, but Pod ${liveness.podName} may still run it; delete that Pod if it does not come back`,
     );
   }
+  const delivery = metadata.deliveries.get(topic);
+  if (delivery === undefined) return deliveryMissing(topic);
+  const reliable = delivery === 'Reliable';
   if (liveness.state === 'Zombie' && reliable) {
     return wait(
       topic,
       'Zombie',
-      `its owner ${owner.id} has lost its registration and still runs in Pod ${owner.pod?.name ?? '?'}; delete that Pod to let the topic go on`,
+      `its owner ${broker.id} has lost its registration and still runs in Pod ${broker.pod?.name ?? '?'}; delete that Pod to let the topic go on`,
     );
   }
-  const modRevision = snapshot.metadata.owners.get(topic)?.get(owner.id);
-  if (modRevision === undefined || liveness.state === 'Live') return noBroker(topic);
-  const to = reliable ? reliableTarget(context, owner) : context.place(new Set([owner.id]));
-  if (to === 'wait') {
-    return wait(
-      topic,
-      'AwaitingSamePod',
-      `its owner ${owner.id} is dead; its log is on the disk of Pod ${snapshot.remembered.get(owner.id)?.podName ?? '?'}, whose next process is awaited for ${policy.failover.samePodWaitSeconds} s`,
-    );
-  }
-  if (to === undefined) return noBroker(topic);
-  const marker = snapshot.metadata.markers.get(topic);
+  const to = reliable ? afterCrash(context, broker) : context.place(new Set([broker.id]));
+  if (to === 'wait') return awaitingSamePod(context, topic, broker);
+  if (to === undefined) return noBroker(topic, NOBODY);
+  const marker = metadata.markers.get(topic);
   return {
     kind: 'Assign',
     topic,
@@ -195,21 +211,37 @@ function decideFailover(context: Context, owner: BrokerFacts, topic: string): De
     reason: 'Failover',
     reliable,
     ...(marker !== undefined && { marker: { modRevision: marker.modRevision } }),
-    release: { broker: owner.id, modRevision, proof: liveness.state === 'Dead' ? liveness.proof : 'LeaseExpired' },
+    release: { broker: broker.id, modRevision, proof: liveness.state === 'Dead' ? liveness.proof : 'LeaseExpired' },
     seed: reliable && policy.failover.resumeOffsets ? 'always' : 'never',
-    lastOwner: owner.id,
+    lastOwner: broker.id,
   };
+}
 
-  function reliableTarget({ place }: Context, dead: BrokerFacts): string | 'wait' | undefined {
-    // The same Pod's next process loses nothing (contract M13); any other loses what had not been consumed (M4).
-    const home = homePodName(snapshot, dead);
-    const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
-    const next = home === undefined ? undefined : brokerInPod(snapshot, brokers, home);
-    if (next?.accepting === true) return next.id;
-    const waitMs = policy.failover.samePodWaitSeconds * 1000;
-    if (home !== undefined && snapshot.now - deadSince < waitMs) return 'wait';
-    return place(new Set([dead.id]));
-  }
+/** Of several owners that do not live, the one that may still run decides: while it does, the topic is not free. */
+function urgency({ liveness }: BrokerFacts): number {
+  return liveness.state === 'Unproven' ? 2 : liveness.state === 'Zombie' ? 1 : 0;
+}
+
+/**
+ * Where a reliable topic of a dead broker goes on. The same Pod's next process loses nothing (contract M13), any other loses
+ * what had not been consumed (M4), so that one is waited for.
+ */
+function afterCrash({ snapshot, brokers, policy, place }: Context, dead: BrokerFacts): string | 'wait' | undefined {
+  const home = homePodName(snapshot, dead);
+  const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
+  const next = home === undefined ? undefined : brokerInPod(snapshot, brokers, home);
+  if (next?.accepting === true) return next.id;
+  const waitMs = policy.failover.samePodWaitSeconds * 1000;
+  if (home !== undefined && snapshot.now - deadSince < waitMs) return 'wait';
+  return place(new Set([dead.id]));
+}
+
+function awaitingSamePod({ snapshot, policy }: Context, topic: string, dead: BrokerFacts): Wait {
+  return wait(
+    topic,
+    'AwaitingSamePod',
+    `its owner ${dead.id} is dead; its log is on the disk of Pod ${homePodName(snapshot, dead) ?? '?'}, whose next process is awaited for ${policy.failover.samePodWaitSeconds} s`,
+  );
 }
 
 /** The Pod whose next process will find the dead broker's disk; undefined when no such Pod will come. */
@@ -246,6 +278,12 @@ function wait(topic: string, reason: WaitReason, message: string): Wait {
   return { kind: 'Wait', topic, reason, message };
 }
 
-function noBroker(topic: string): Wait {
-  return wait(topic, 'NoBroker', 'no broker takes assignments: none is registered, active and ready');
+function deliveryMissing(topic: string): Wait {
+  return wait(topic, 'DeliveryMissing', `waits for /topics${topic}/delivery: without it no broker would load it`);
+}
+
+function noBroker(topic: string, avoid: ReadonlySet<string>): Wait {
+  const [avoided] = avoid;
+  const which = avoided === undefined ? 'no broker takes' : `no broker but ${avoided}, which it comes from, may take`;
+  return wait(topic, 'NoBroker', `${which} assignments: start one that registers and is active and ready`);
 }

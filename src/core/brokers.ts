@@ -34,11 +34,15 @@ export interface BrokerFacts {
 /** A broker that has reported is assumed to watch its assignments after this long, if its admin port cannot be reached. */
 const WATCHING_AFTER_MS = 2000;
 
-/** Facts on every broker that is registered or owns topics, by id. */
+/** Facts on every broker that matters, by id. */
 export function judgeBrokers(snapshot: Snapshot): ReadonlyMap<string, BrokerFacts> {
-  const { metadata } = snapshot;
-  const ids = new Set([...metadata.registrations.keys(), ...metadata.topicsOf.keys()]);
-  return new Map([...ids].map((id) => [id, judgeBroker(snapshot, id)]));
+  return new Map([...brokersThatMatter(snapshot)].map((id) => [id, judgeBroker(snapshot, id)]));
+}
+
+/** Every broker that is registered, owns topics, or is the source of a topic on its way. */
+export function brokersThatMatter({ metadata }: Pick<Snapshot, 'metadata'>): ReadonlySet<string> {
+  const sources = [...metadata.markers.values()].flatMap(({ fromBroker }) => fromBroker ?? []);
+  return new Set([...metadata.registrations.keys(), ...metadata.topicsOf.keys(), ...sources]);
 }
 
 export function judgeBroker(snapshot: Snapshot, id: string): BrokerFacts {

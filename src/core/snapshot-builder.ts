@@ -64,6 +64,7 @@ export interface ContainerParts {
 
 export interface TopicParts {
   readonly name: string;
+  /** Default Reliable; undefined for a topic whose `delivery` is not written yet. */
   readonly delivery?: Delivery | undefined;
   /** Broker ids; the assignment's modRevision is `assignedAt`. */
   readonly owners?: readonly string[];
@@ -147,11 +148,11 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
         marker === undefined ? [] : [[name, { kind: 'new', modRevision: 600, ...marker }] as const],
       ),
     ),
-    reliableTopics: topics.filter((topic) => topic.delivery === undefined || topic.delivery === 'Reliable').length,
+    reliableTopics: topics.filter((topic) => deliveryOf(topic) === 'Reliable').length,
     topics: new Set(topics.filter(({ exists }) => exists !== false).map(({ name }) => name)),
     deliveries: new Map(
       topics.flatMap((topic) => {
-        const delivery = 'delivery' in topic ? topic.delivery : 'Reliable';
+        const delivery = deliveryOf(topic);
         return delivery === undefined ? [] : [[topic.name, delivery] as const];
       }),
     ),
@@ -178,6 +179,10 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
     own: new Map(),
     problems: new Map(),
   };
+}
+
+function deliveryOf(topic: TopicParts): Delivery | undefined {
+  return 'delivery' in topic ? topic.delivery : 'Reliable';
 }
 
 function buildPod({ name, container, ...rest }: PodParts): BrokerPod {

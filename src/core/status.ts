@@ -266,11 +266,14 @@ function storageRoots(effective: EffectiveSpec, snapshot: Snapshot | undefined):
 
 /** Topics that no live broker owns. */
 export function countUnserved(snapshot: Snapshot, brokers: ReadonlyMap<string, BrokerFacts>): number {
-  let unserved = snapshot.metadata.unowned.size;
-  for (const [broker, topics] of snapshot.metadata.topicsOf) {
-    if (brokers.get(broker)?.liveness.state !== 'Live') unserved += topics.size;
+  const { unowned, topicsOf, owners } = snapshot.metadata;
+  const isLive = (broker: string) => brokers.get(broker)?.liveness.state === 'Live';
+  const unserved = new Set(unowned);
+  for (const [broker, topics] of topicsOf) {
+    if (isLive(broker)) continue;
+    for (const topic of topics) if (![...(owners.get(topic)?.keys() ?? [])].some(isLive)) unserved.add(topic);
   }
-  return unserved;
+  return unserved.size;
 }
 
 type PolicyUpdate = WithoutGeneration<PolicyConditionUpdate>;
