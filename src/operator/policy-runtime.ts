@@ -2,22 +2,13 @@
  * All that runs for one policy: it follows the brokers' etcd and Pods, decides, acts and reports. Followers are warm: a
  * replica that does not lead keeps the same picture and writes nothing.
  */
-import { isDeepStrictEqual } from 'node:util';
 
-import type { BrokerLoad, BrokerLoadStatus } from '../api/broker-load.ts';
+import type { BrokerLoad } from '../api/broker-load.ts';
 import { type EffectiveSpec, type RebalancePolicy, rebalancePolicyResource } from '../api/rebalance-policy.ts';
 import { apiVersion } from '../api/resource.ts';
 import { type Assign, decideAssignments, type Wait } from '../core/assignment.ts';
 import { type BrokerFacts, hostOf, judgeBrokers } from '../core/brokers.ts';
 import type { AgentUsage, ClusterMetadata, Snapshot } from '../core/snapshot.ts';
-import {
-  type BrokerView,
-  brokerLoadStatus,
-  countUnserved,
-  type PolicyFacts,
-  policyStatus,
-  viewBrokers,
-} from '../core/status.ts';
 import type { MetadataFold } from '../danube/metadata.ts';
 import { followMetadata } from '../etcd/follow.ts';
 import { EtcdError, type EtcdPort } from '../etcd/port.ts';
@@ -33,15 +24,8 @@ import type { Logger } from './logger.ts';
 import { createMemory, noteDeaths, observe, snapshotOf } from './memory.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { agentPort, PODS, type Pod, toBrokerPod } from './pods.ts';
-import {
-  BROKER_LOADS,
-  brokerLoadSelector,
-  compareBrokerLoad,
-  deleteBrokerLoad,
-  ensureBrokerLoad,
-  writeBrokerLoadStatus,
-  writePolicyStatus,
-} from './publish.ts';
+import { BROKER_LOADS, brokerLoadSelector } from './publish.ts';
+import { type Cluster, createReporter } from './reporter.ts';
 
 export interface PolicyRuntimeOptions {
   readonly client: KubeClient;
@@ -70,8 +54,6 @@ export interface PolicyRuntime {
 
 /** Time passes without an event too: waits end, reports age. */
 const TICK_MS = 500;
-const FIGURES_EVERY_MS = 10_000;
-const LOST_KEPT_MS = 300_000;
 const HISTORY_KEPT = 200;
 
 export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime {
@@ -80,8 +62,6 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const stopped = new AbortController();
   const memory = createMemory();
   const agents = new Map<string, AgentUsage>();
-  const writtenAt = new Map<string, number>();
-  const lostSince = new Map<string, number>();
   let { policy, spec } = options;
   let fold: MetadataFold | undefined;
   let etcdError: string | undefined;
@@ -98,6 +78,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     log,
     now: Date.now,
   });
+
+  const reporter = createReporter({ client, identity: options.identity, metrics });
 
   function wake(): void {
     dirty = true;
@@ -325,80 +307,18 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
 
   async function publish(): Promise<void> {
     const metadata = fold?.metadata;
-    const gathered =
-      metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced() ? gather(metadata) : undefined;
-    const views = gathered && viewBrokers(gathered.snapshot, gathered.brokers, spec.ranking.algorithm);
-    if (gathered !== undefined && views !== undefined) {
-      exportMetrics(gathered, views);
-    }
-    // The BrokerLoads of these brokers are then another policy's to write.
-    if (gathered !== undefined && views !== undefined && authority.view().state !== 'PolicyConflict') {
-      for (const view of views) await publishBroker(gathered.snapshot, view);
-      await publishLost(gathered.snapshot, new Set(views.map((view) => view.name)));
-    }
-    const facts: PolicyFacts = {
-      generation: policy.metadata.generation,
-      now: Date.now(),
-      specProblems: [],
-      effective: spec,
+    const synced = metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced();
+    const cluster = synced ? gather(metadata) : undefined;
+    const next = await reporter.report({
+      policy,
+      spec,
+      cluster,
+      brokerLoads: brokerLoads.list(),
+      waits: lastWaits,
       etcdError,
       authority: authority.view(),
-      operator: options.identity,
-      cluster: gathered && views && { ...gathered, views, waits: lastWaits },
-    };
-    await publishPolicy(facts);
-  }
-
-  async function publishPolicy(facts: PolicyFacts): Promise<void> {
-    const next = policyStatus(facts, policy.status);
-    if (isDeepStrictEqual(next, policy.status)) return;
-    await writePolicyStatus(client, { namespace, name: policyName }, next);
+    });
     policy = { ...policy, status: next };
-  }
-
-  async function publishBroker(snapshot: Snapshot, view: BrokerView): Promise<void> {
-    const load = brokerLoads.get(`${namespace}/${view.name}`) ?? (await ensureBrokerLoad(client, policy, view.name));
-    const next = brokerLoadStatus(snapshot, view, load.status, load.metadata.generation);
-    await writeLoad(load, next);
-  }
-
-  async function writeLoad(load: BrokerLoad, next: BrokerLoadStatus): Promise<void> {
-    const { name } = load.metadata;
-    const change = compareBrokerLoad(load.status, next);
-    const due = Date.now() - (writtenAt.get(name) ?? 0) >= FIGURES_EVERY_MS;
-    if (change === 'none' || (change === 'figures' && !due)) return;
-    await writeBrokerLoadStatus(client, { namespace, name }, next);
-    writtenAt.set(name, Date.now());
-  }
-
-  /** BrokerLoads outlive their Pods for some minutes, so that one can still read what was lost. */
-  async function publishLost(snapshot: Snapshot, present: ReadonlySet<string>): Promise<void> {
-    for (const load of brokerLoads.list()) {
-      const { name } = load.metadata;
-      if (present.has(name)) {
-        lostSince.delete(name);
-        continue;
-      }
-      const since = lostSince.get(name) ?? snapshot.now;
-      lostSince.set(name, since);
-      const owns = load.status?.brokerID !== undefined && snapshot.metadata.topicsOf.has(load.status.brokerID);
-      if (snapshot.now - since > LOST_KEPT_MS && !owns) {
-        await deleteBrokerLoad(client, load);
-        lostSince.delete(name);
-        continue;
-      }
-      const view: BrokerView = { name, pod: undefined, broker: undefined, rank: undefined };
-      await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation));
-    }
-  }
-
-  function exportMetrics({ snapshot, brokers }: Cluster, views: readonly BrokerView[]): void {
-    const labels = { policy: policyName };
-    metrics.topics.set(labels, snapshot.metadata.topics.size);
-    metrics.topicsUnserved.set(labels, countUnserved(snapshot, brokers));
-    metrics.brokersLive.set(labels, views.filter((view) => view.broker !== undefined).length);
-    metrics.epoch.set(labels, authority.view().epoch ?? 0);
-    metrics.malformedKeys.set(labels, snapshot.metadata.problems.size);
   }
 
   const loops = Promise.all([decideLoop(), publishLoop(), following]);
@@ -427,11 +347,6 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       etcd.close();
     },
   };
-}
-
-interface Cluster {
-  readonly snapshot: Snapshot;
-  readonly brokers: ReadonlyMap<string, BrokerFacts>;
 }
 
 function countBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, number> {

@@ -1,0 +1,134 @@
+/** Writes what one policy's users see: its BrokerLoads, its status, its metrics. Each only when it says something new. */
+import { isDeepStrictEqual } from 'node:util';
+import type { BrokerLoad, BrokerLoadStatus } from '../api/broker-load.ts';
+import type { EffectiveSpec, RebalancePolicy, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
+import type { Wait } from '../core/assignment.ts';
+import type { BrokerFacts } from '../core/brokers.ts';
+import type { Snapshot } from '../core/snapshot.ts';
+import {
+  type AuthorityView,
+  type BrokerView,
+  brokerLoadStatus,
+  countUnserved,
+  policyStatus,
+  viewBrokers,
+} from '../core/status.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { OperatorMetrics } from './metrics.ts';
+import {
+  compareBrokerLoad,
+  deleteBrokerLoad,
+  ensureBrokerLoad,
+  writeBrokerLoadStatus,
+  writePolicyStatus,
+} from './publish.ts';
+
+export interface Cluster {
+  readonly snapshot: Snapshot;
+  readonly brokers: ReadonlyMap<string, BrokerFacts>;
+}
+
+export interface Report {
+  readonly policy: RebalancePolicy;
+  readonly spec: EffectiveSpec;
+  /** Undefined until etcd and the API server were read once. */
+  readonly cluster: Cluster | undefined;
+  readonly brokerLoads: readonly BrokerLoad[];
+  readonly waits: readonly Wait[];
+  readonly etcdError: string | undefined;
+  readonly authority: AuthorityView;
+}
+
+export interface ReporterOptions {
+  readonly client: KubeClient;
+  readonly identity: string;
+  readonly metrics: OperatorMetrics;
+}
+
+export interface Reporter {
+  /** @returns the policy's status as it is now stored. @throws KubeError */
+  report(report: Report): Promise<RebalancePolicyStatus>;
+}
+
+/** A BrokerLoad's figures are written at most this often; its state and conditions at once. */
+const FIGURES_EVERY_MS = 10_000;
+/** BrokerLoads outlive their Pods, so that one can still read what was lost. */
+const LOST_KEPT_MS = 300_000;
+
+export function createReporter({ client, identity, metrics }: ReporterOptions): Reporter {
+  const writtenAt = new Map<string, number>();
+  const lostSince = new Map<string, number>();
+
+  async function reportBrokers(report: Report, { snapshot }: Cluster, views: readonly BrokerView[]): Promise<void> {
+    const existing = new Map(report.brokerLoads.map((load) => [load.metadata.name, load]));
+    for (const view of views) {
+      const load = existing.get(view.name) ?? (await ensureBrokerLoad(client, report.policy, view.name));
+      lostSince.delete(view.name);
+      existing.delete(view.name);
+      await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation));
+    }
+    for (const load of existing.values()) await reportLost(load, snapshot);
+  }
+
+  async function reportLost(load: BrokerLoad, snapshot: Snapshot): Promise<void> {
+    const { name, generation } = load.metadata;
+    const since = lostSince.get(name) ?? snapshot.now;
+    lostSince.set(name, since);
+    const owns = load.status?.brokerID !== undefined && snapshot.metadata.topicsOf.has(load.status.brokerID);
+    if (snapshot.now - since > LOST_KEPT_MS && !owns) {
+      await deleteBrokerLoad(client, load);
+      lostSince.delete(name);
+      return;
+    }
+    const view: BrokerView = { name, pod: undefined, broker: undefined, rank: undefined };
+    await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, generation));
+  }
+
+  async function writeLoad(load: BrokerLoad, next: BrokerLoadStatus): Promise<void> {
+    const { namespace, name } = load.metadata;
+    const change = compareBrokerLoad(load.status, next);
+    const due = Date.now() - (writtenAt.get(name) ?? 0) >= FIGURES_EVERY_MS;
+    if (change === 'none' || (change === 'figures' && !due)) return;
+    await writeBrokerLoadStatus(client, { namespace, name }, next);
+    writtenAt.set(name, Date.now());
+  }
+
+  function exportMetrics({ policy, authority }: Report, cluster: Cluster, views: readonly BrokerView[]): void {
+    const labels = { policy: policy.metadata.name };
+    const { metadata } = cluster.snapshot;
+    metrics.topics.set(labels, metadata.topics.size);
+    metrics.topicsUnserved.set(labels, countUnserved(cluster.snapshot, cluster.brokers));
+    metrics.brokersLive.set(labels, views.filter((view) => view.broker !== undefined).length);
+    metrics.epoch.set(labels, authority.epoch ?? 0);
+    metrics.malformedKeys.set(labels, metadata.problems.size);
+  }
+
+  return {
+    async report(report) {
+      const { policy, spec, cluster, authority } = report;
+      const views = cluster && viewBrokers(cluster.snapshot, cluster.brokers, spec.ranking.algorithm);
+      const { namespace, name, generation } = policy.metadata;
+      const next = policyStatus(
+        {
+          generation,
+          now: Date.now(),
+          specProblems: [],
+          effective: spec,
+          etcdError: report.etcdError,
+          authority,
+          operator: identity,
+          cluster: cluster && views && { ...cluster, views, waits: report.waits },
+        },
+        policy.status,
+      );
+      // The condition to page on first: nothing that goes wrong below may hold it up.
+      if (!isDeepStrictEqual(next, policy.status)) await writePolicyStatus(client, { namespace, name }, next);
+      if (cluster !== undefined && views !== undefined) {
+        exportMetrics(report, cluster, views);
+        // On a conflict the BrokerLoads of these brokers are another policy's to write.
+        if (authority.state !== 'PolicyConflict') await reportBrokers(report, cluster, views);
+      }
+      return next;
+    },
+  };
+}
