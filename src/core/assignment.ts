@@ -3,7 +3,7 @@
  * every decision in the transaction that carries it out (design §1.3, §5).
  */
 import type { EffectiveSpec } from '../api/rebalance-policy.ts';
-import { type BrokerFacts, brokerInPod, type DeathProof } from './brokers.ts';
+import { type BrokerFacts, brokersByPod, type DeathProof } from './brokers.ts';
 import { createPlacement } from './placement.ts';
 import type { Snapshot, UnassignedMarker } from './snapshot.ts';
 
@@ -59,7 +59,8 @@ export function decideAssignments(
   policy: AssignmentPolicy,
 ): readonly Decision[] {
   const placement = createPlacement(snapshot, brokers, policy.ranking.algorithm);
-  const context: Context = { snapshot, brokers, policy, place: placement.place };
+  const inPods = brokersByPod(snapshot, brokers);
+  const context: Context = { snapshot, brokers, inPods, policy, place: placement.place };
   const decisions: Decision[] = [];
   // Waiting markers first: the client that made the topic gives up after 2.3 s (contract M1).
   for (const topic of snapshot.metadata.unowned) decisions.push(decideUnowned(context, topic));
@@ -75,6 +76,7 @@ export function decideAssignments(
 interface Context {
   readonly snapshot: Snapshot;
   readonly brokers: ReadonlyMap<string, BrokerFacts>;
+  readonly inPods: ReadonlyMap<string, BrokerFacts>;
   readonly policy: AssignmentPolicy;
   readonly place: (avoid: ReadonlySet<string>) => string | undefined;
 }
@@ -226,10 +228,10 @@ function urgency({ liveness }: BrokerFacts): number {
  * Where a reliable topic of a dead broker goes on. The same Pod's next process loses nothing (contract M13), any other loses
  * what had not been consumed (M4), so that one is waited for.
  */
-function afterCrash({ snapshot, brokers, policy, place }: Context, dead: BrokerFacts): string | 'wait' | undefined {
+function afterCrash({ snapshot, inPods, policy, place }: Context, dead: BrokerFacts): string | 'wait' | undefined {
   const home = homePodName(snapshot, dead);
   const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
-  const next = home === undefined ? undefined : brokerInPod(snapshot, brokers, home);
+  const next = home === undefined ? undefined : inPods.get(home);
   if (next?.accepting === true) return next.id;
   const waitMs = policy.failover.samePodWaitSeconds * 1000;
   if (home !== undefined && snapshot.now - deadSince < waitMs) return 'wait';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { brokerInPod, hostOf, judgeBroker, judgeBrokers, podAt } from './brokers.ts';
+import { brokersByPod, judgeBroker, judgeBrokers } from './brokers.ts';
+import { createPlaces, hostOf } from './places.ts';
 import {
   type BrokerParts,
   buildSnapshot,
@@ -319,7 +320,7 @@ describe('the Pod at an address', () => {
     ['danube-0', undefined],
     ['', undefined],
   ])('%s → %s', (url, expected) => {
-    expect(podAt(buildSnapshot({ pods }), url)?.name).toBe(expected);
+    expect(createPlaces(buildSnapshot({ pods })).podAt(url)?.name).toBe(expected);
   });
 
   it('is none if two Pods have it', () => {
@@ -328,7 +329,7 @@ describe('the Pod at an address', () => {
       { name: 'b', ip: '10.0.0.7' },
     ];
 
-    expect(podAt(buildSnapshot({ pods: shared }), 'http://10.0.0.7:6650')).toBeUndefined();
+    expect(createPlaces(buildSnapshot({ pods: shared })).podAt('http://10.0.0.7:6650')).toBeUndefined();
   });
 
   it('has a host without brackets', () => {
@@ -398,8 +399,8 @@ describe('the broker in a Pod', () => {
     });
     const brokers = judgeBrokers(snapshot);
 
-    expect(brokerInPod(snapshot, brokers, POD)?.id).toBe('next');
-    expect(brokerInPod(snapshot, brokers, 'danube-9')).toBeUndefined();
+    expect(brokersByPod(snapshot, brokers).get(POD)?.id).toBe('next');
+    expect(brokersByPod(snapshot, brokers).get('danube-9')).toBeUndefined();
   });
 
   it('is none while only a dead one is registered', () => {
@@ -408,6 +409,6 @@ describe('the broker in a Pod', () => {
       brokers: [{ id: '1', pod: POD, reportedAt: 90 }],
     });
 
-    expect(brokerInPod(snapshot, judgeBrokers(snapshot), POD)).toBeUndefined();
+    expect(brokersByPod(snapshot, judgeBrokers(snapshot)).get(POD)).toBeUndefined();
   });
 });

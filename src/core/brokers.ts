@@ -2,6 +2,7 @@
  * Who lives, who is proved dead, and who takes assignments (design §5 "Proof of death", contract §6, M15). A broker gets
  * a new id at every start of its process, so an id is one process.
  */
+import { createPlaces, isAddress, type Places } from './places.ts';
 import type { BrokerPod, BrokerReport, Snapshot } from './snapshot.ts';
 
 export type DeathProof =
@@ -36,7 +37,8 @@ const WATCHING_AFTER_MS = 2000;
 
 /** Facts on every broker that matters, by id. */
 export function judgeBrokers(snapshot: Snapshot): ReadonlyMap<string, BrokerFacts> {
-  return new Map([...brokersThatMatter(snapshot)].map((id) => [id, judgeBroker(snapshot, id)]));
+  const places = createPlaces(snapshot);
+  return new Map([...brokersThatMatter(snapshot)].map((id) => [id, judgeBroker(snapshot, id, places)]));
 }
 
 /** Every broker that is registered, owns topics, or is the source of a topic on its way. */
@@ -45,34 +47,45 @@ export function brokersThatMatter({ metadata }: Pick<Snapshot, 'metadata'>): Rea
   return new Set([...metadata.registrations.keys(), ...metadata.topicsOf.keys(), ...sources]);
 }
 
-export function judgeBroker(snapshot: Snapshot, id: string): BrokerFacts {
+export function judgeBroker(snapshot: Snapshot, id: string, places: Places = createPlaces(snapshot)): BrokerFacts {
   const { metadata } = snapshot;
   const registration = metadata.registrations.get(id);
   const remembered = snapshot.remembered.get(id);
   const url = registration?.brokerUrl ?? remembered?.brokerUrl;
-  const addressed = url === undefined ? undefined : podAt(snapshot, url);
+  const addressed = url === undefined ? undefined : places.podAt(url);
   // A Pod made again under the same name is not the Pod that ran this process: what its container did proves nothing.
-  const own = snapshot.pods.find((pod) => pod.uid === remembered?.podUID);
+  const own = places.podWithUid(remembered?.podUID);
   const liveness =
-    registration === undefined ? judgeUnregistered(snapshot, id, own, addressed) : judgeRegistered(snapshot, id, own);
+    registration === undefined
+      ? judgeUnregistered({ snapshot, places, id, own, addressed })
+      : judgeRegistered({ snapshot, places, id, own, addressed });
   const pod = registration === undefined ? own : (own ?? addressed);
   const mode = metadata.states.get(id)?.mode ?? 'active';
   const accepting =
     liveness.state === 'Live' &&
     mode === 'active' &&
-    !isSuperseded(snapshot, id) &&
+    !isSuperseded(snapshot, places, id) &&
     isInPlace(snapshot, id, pod) &&
     watchesAssignments(snapshot, id);
   return { id, pod, liveness, mode, accepting };
 }
 
+/** A broker, its own Pod, and the Pod that is now at its address. */
+interface Case {
+  readonly snapshot: Snapshot;
+  readonly places: Places;
+  readonly id: string;
+  readonly own: BrokerPod | undefined;
+  readonly addressed: BrokerPod | undefined;
+}
+
 /** Registered, and a new registration at its address, or its container's end, may prove it dead all the same. */
-function judgeRegistered(snapshot: Snapshot, id: string, own: BrokerPod | undefined): Liveness {
+function judgeRegistered({ snapshot, places, id, own }: Case): Liveness {
   const container = own?.container;
   const reportedAt = snapshot.metadata.reports.get(id)?.timestamp;
   if (container === undefined) return { state: 'Live' };
   const { runningSince, lastFinishedAt, restartCount } = container;
-  if (isSuperseded(snapshot, id)) {
+  if (isSuperseded(snapshot, places, id)) {
     // Whole seconds on both sides, clocks of the same node: a process of an earlier container cannot have reported
     // after the second in which the present one started, or in which the last one ended.
     const since = runningSince ?? lastFinishedAt;
@@ -92,22 +105,16 @@ function judgeRegistered(snapshot: Snapshot, id: string, own: BrokerPod | undefi
  * Its lease has expired: dead, unless a Pod may still run it. That is its own Pod, or the one that is now at its address
  * (we may have taken it for one of the Pod before), or any Pod without a broker if its Pod was never known.
  */
-function judgeUnregistered(
-  snapshot: Snapshot,
-  id: string,
-  own: BrokerPod | undefined,
-  addressed: BrokerPod | undefined,
-): Liveness {
+function judgeUnregistered({ snapshot, places, id, own, addressed }: Case): Liveness {
   const dead: Liveness = { state: 'Dead', proof: 'LeaseExpired' };
   const report = snapshot.metadata.reports.get(id);
   if (snapshot.remembered.get(id)?.podUID === undefined) {
-    const stranger = snapshot.pods.find((pod) => mayRun(pod, report) && !hasRegistration(snapshot, pod, 0));
+    const stranger = snapshot.pods.find((pod) => mayRun(pod, report) && places.newestIn(pod) === 0);
     return stranger === undefined ? dead : { state: 'Unproven', podName: stranger.name };
   }
   const pod = own ?? addressed;
   // A registration from before this broker's last report is of a process that came before it.
-  if (pod === undefined || !mayRun(pod, report) || hasRegistration(snapshot, pod, report?.modRevision ?? 0))
-    return dead;
+  if (pod === undefined || !mayRun(pod, report) || places.newestIn(pod) > (report?.modRevision ?? 0)) return dead;
   return pod === own && pod.container?.runningSince !== undefined
     ? { state: 'Zombie' }
     : { state: 'Unproven', podName: pod.name };
@@ -125,21 +132,12 @@ function mayRun({ container }: BrokerPod, report: BrokerReport | undefined): boo
   return since !== undefined && report.timestamp >= seconds(since);
 }
 
-/** Whether a broker that registered after that revision points at the Pod. */
-function hasRegistration(snapshot: Snapshot, pod: BrokerPod, afterRevision: number): boolean {
-  return [...snapshot.metadata.registrations.values()].some(
-    ({ brokerUrl, createRevision }) => createRevision > afterRevision && podAt(snapshot, brokerUrl)?.uid === pod.uid,
-  );
-}
-
 /** A later registration stands at the same address: this id's process is not the one that listens there now. */
-export function isSuperseded({ metadata }: Pick<Snapshot, 'metadata'>, id: string): boolean {
+export function isSuperseded({ metadata }: Pick<Snapshot, 'metadata'>, places: Places, id: string): boolean {
   const registration = metadata.registrations.get(id);
-  if (registration === undefined || !isAddress(registration.brokerUrl)) return false;
-  for (const other of metadata.registrations.values()) {
-    if (other.brokerUrl === registration.brokerUrl && other.createRevision > registration.createRevision) return true;
-  }
-  return false;
+  if (registration === undefined || places.newestAt(registration.brokerUrl) <= registration.createRevision)
+    return false;
+  return isAddress(registration.brokerUrl);
 }
 
 /** Not if its Pod is going or gone, or its container has ended or started again since its last report. */
@@ -171,54 +169,20 @@ export function hasReported({ metadata }: Pick<Snapshot, 'metadata'>, id: string
   return registration !== undefined && report !== undefined && report.modRevision > registration.createRevision;
 }
 
-/** The registered broker that runs in this Pod now, if any: the next process after a restart. */
-export function brokerInPod(
-  snapshot: Snapshot,
+/** The live registered broker that runs in each Pod now, by the Pod's name: the next process after a restart. */
+export function brokersByPod(
+  { metadata }: Pick<Snapshot, 'metadata'>,
   brokers: ReadonlyMap<string, BrokerFacts>,
-  podName: string,
-): BrokerFacts | undefined {
-  let newest: BrokerFacts | undefined;
-  let newestRevision = 0;
+): ReadonlyMap<string, BrokerFacts> {
+  const newest = new Map<string, BrokerFacts>();
+  const revisionOf = (facts: BrokerFacts | undefined) =>
+    (facts && metadata.registrations.get(facts.id)?.createRevision) ?? 0;
   for (const facts of brokers.values()) {
-    const registration = snapshot.metadata.registrations.get(facts.id);
-    if (registration === undefined || facts.pod?.name !== podName || facts.liveness.state !== 'Live') continue;
-    if (registration.createRevision > newestRevision) {
-      newest = facts;
-      newestRevision = registration.createRevision;
-    }
+    if (facts.pod === undefined || facts.liveness.state !== 'Live') continue;
+    const known = newest.get(facts.pod.name);
+    if (revisionOf(facts) > revisionOf(known)) newest.set(facts.pod.name, facts);
   }
   return newest;
-}
-
-/** The one Pod that a broker's url points at: by address, or by name (`pod.service.namespace.svc…`). */
-export function podAt(snapshot: Pick<Snapshot, 'pods' | 'namespace'>, brokerUrl: string): BrokerPod | undefined {
-  const host = hostOf(brokerUrl);
-  if (host === undefined || isUnspecified(host)) return undefined;
-  const [name, service, namespace] = host.split('.');
-  const [pod, another] = snapshot.pods.filter(
-    (candidate) =>
-      candidate.ip === host ||
-      (candidate.name === name &&
-        service !== undefined &&
-        (namespace === undefined || namespace === snapshot.namespace)),
-  );
-  // An address that two Pods share names neither.
-  return another === undefined ? pod : undefined;
-}
-
-export function hostOf(brokerUrl: string): string | undefined {
-  return URL.canParse(brokerUrl) ? new URL(brokerUrl).hostname.replace(/^\[|\]$/g, '') : undefined;
-}
-
-/** An address that every Pod may have names none (contract §8: `0.0.0.0` when external access is off). */
-function isUnspecified(host: string): boolean {
-  return host === '0.0.0.0' || host === '::' || host === 'localhost' || host === '';
-}
-
-/** Whether the url names one place. */
-function isAddress(brokerUrl: string): boolean {
-  const host = hostOf(brokerUrl);
-  return host !== undefined && !isUnspecified(host);
 }
 
 function seconds(epochMs: number): number {

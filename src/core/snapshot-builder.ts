@@ -3,7 +3,7 @@
  * what has no owner, who is remembered where) is derived. Times are seconds of the test's clock, see `at`.
  */
 import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
-import { podAt } from './brokers.ts';
+import { createPlaces } from './places.ts';
 import type {
   AgentUsage,
   BrokerContainer,
@@ -234,7 +234,7 @@ function rememberedEntry(
 ): readonly (readonly [string, RememberedBroker])[] {
   if (broker.remembered === false) return [];
   const brokerUrl = brokerUrlOf(broker);
-  const pod = podAt({ pods, namespace: NAMESPACE }, brokerUrl);
+  const pod = createPlaces({ pods, namespace: NAMESPACE, metadata: { registrations: new Map() } }).podAt(brokerUrl);
   return [
     [
       broker.id,

@@ -9,7 +9,7 @@ import {
 } from '../api/conditions.ts';
 import type { EffectiveSpec, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
 import type { Wait } from './assignment.ts';
-import { type BrokerFacts, brokerInPod } from './brokers.ts';
+import { type BrokerFacts, brokersByPod } from './brokers.ts';
 import { type Rank, rankBrokers, rankingInput } from './placement.ts';
 import type { AgentUsage, BrokerPod, Snapshot } from './snapshot.ts';
 
@@ -31,14 +31,15 @@ export function viewBrokers(
   algorithm: EffectiveSpec['ranking']['algorithm'],
 ): readonly BrokerView[] {
   const views: { name: string; pod: BrokerPod | undefined; broker: BrokerFacts | undefined }[] = [];
-  for (const pod of snapshot.pods)
-    views.push({ name: pod.name, pod, broker: brokerInPod(snapshot, brokers, pod.name) });
+  const inPods = brokersByPod(snapshot, brokers);
+  for (const pod of snapshot.pods) views.push({ name: pod.name, pod, broker: inPods.get(pod.name) });
   for (const broker of brokers.values()) {
     if (broker.pod === undefined && snapshot.metadata.registrations.has(broker.id)) {
       views.push({ name: `broker-${broker.id}`, pod: undefined, broker });
     }
   }
-  const ranked = views.flatMap(({ broker }) => (broker === undefined ? [] : [rankingInput(snapshot, broker)]));
+  // The first is the one that gets the next topic, so those that take none are not ranked.
+  const ranked = views.flatMap(({ broker }) => (broker?.accepting ? [rankingInput(snapshot, broker)] : []));
   const ranks = new Map(rankBrokers(algorithm, ranked).map((rank) => [rank.broker, rank]));
   return views
     .map((view) => ({ ...view, rank: view.broker && ranks.get(view.broker.id) }))
@@ -57,7 +58,7 @@ export function brokerLoadStatus(
   const report = broker && snapshot.metadata.reports.get(broker.id);
   const brokerID = broker?.id ?? previous?.brokerID;
   const brokerURL = (broker && snapshot.metadata.registrations.get(broker.id)?.brokerUrl) ?? previous?.brokerURL;
-  const podUID = pod?.uid ?? previous?.podUID;
+  const podUID = podUIDOf(snapshot, view, previous);
   const state = stateOf(broker, brokerID);
   const now = new Date(snapshot.now);
   let conditions: readonly Condition[] = previous?.conditions ?? [];
@@ -98,6 +99,16 @@ export function brokerLoadStatus(
   };
 }
 
+/** Goes with the id: a Pod that was made again under its name did not run the broker of before. */
+function podUIDOf(
+  snapshot: Snapshot,
+  { broker, pod }: BrokerView,
+  previous: BrokerLoadStatus | undefined,
+): string | undefined {
+  if (broker !== undefined) return snapshot.remembered.get(broker.id)?.podUID;
+  return previous?.brokerID === undefined ? pod?.uid : previous.podUID;
+}
+
 function stateOf(broker: BrokerFacts | undefined, brokerID: string | undefined): BrokerLoadStatus['state'] {
   if (broker === undefined) return brokerID === undefined ? undefined : 'Lost';
   if (broker.mode === 'draining') return 'Draining';
@@ -113,11 +124,7 @@ function readiness(
 ): WithoutGeneration<BrokerConditionUpdate> {
   if (broker?.accepting) return { type: 'Ready', status: 'True', reason: 'Serving', message: 'takes topics' };
   if (broker !== undefined) {
-    const message =
-      broker.mode === 'active'
-        ? 'is registered, and neither its admin port nor its load report says yet that it watches its assignments'
-        : `is in state ${broker.mode} and takes no topics; activate it to change that`;
-    return { type: 'Ready', status: 'False', reason: 'NotAccepting', message };
+    return { type: 'Ready', status: 'False', reason: 'NotAccepting', message: whyNotAccepting(broker) };
   }
   if (brokerID !== undefined) {
     const where = pod === undefined ? 'its Pod is gone' : `Pod ${pod.name} is there; look into the broker's log`;
@@ -125,10 +132,16 @@ function readiness(
       type: 'Ready',
       status: 'False',
       reason: 'Lost',
-      message: `broker ${brokerID} is not registered; ${where}`,
+      message: `broker ${brokerID} is gone; ${where}`,
     };
   }
   return { type: 'Ready', status: 'False', reason: 'NotRegistered', message: 'no broker has registered from this Pod' };
+}
+
+function whyNotAccepting({ mode, pod }: BrokerFacts): string {
+  if (mode !== 'active') return `is in state ${mode} and takes no topics; activate it to change that`;
+  if (pod?.deleting) return 'is registered, and its Pod is being deleted';
+  return 'is registered, and neither its admin port nor a load report since its start says yet that it watches its assignments';
 }
 
 function metricsUsable(

@@ -3,7 +3,8 @@
  * lost without harm (decisions then wait longer); who ran where is read back from the BrokerLoads.
  */
 import type { BrokerLoad } from '../api/broker-load.ts';
-import { type BrokerFacts, brokersThatMatter, hasReported, isSuperseded, podAt } from '../core/brokers.ts';
+import { type BrokerFacts, brokersThatMatter, hasReported, isSuperseded } from '../core/brokers.ts';
+import { createPlaces, type Places } from '../core/places.ts';
 import type { BrokerPod, ClusterMetadata, RememberedBroker, Snapshot } from '../core/snapshot.ts';
 
 export interface Memory {
@@ -47,13 +48,14 @@ export function observe(memory: Memory, observation: Observation): void {
       persistentVolume: pod?.persistentVolume ?? false,
     });
   }
+  const places = createPlaces(observation);
   for (const [id, { brokerUrl }] of metadata.registrations) {
     if (memory.remembered.get(id)?.podUID === undefined) {
-      const pod = podAt(observation, brokerUrl);
+      const pod = places.podAt(brokerUrl);
       memory.remembered.set(id, {
         brokerUrl,
         podName: pod?.name,
-        podUID: pod !== undefined && certainlyRuns(observation, pod, id) ? pod.uid : undefined,
+        podUID: pod !== undefined && certainlyRuns(observation, places, pod, id) ? pod.uid : undefined,
         persistentVolume: pod?.persistentVolume ?? false,
       });
     }
@@ -73,8 +75,8 @@ export function observe(memory: Memory, observation: Observation): void {
  * container, which the newest registration and the time of the last report give away. What is noted here is never taken
  * back, and a proof of death may rest on it.
  */
-function certainlyRuns({ metadata }: Observation, { container }: BrokerPod, id: string): boolean {
-  if (container?.runningSince === undefined || isSuperseded({ metadata }, id)) return false;
+function certainlyRuns({ metadata }: Observation, places: Places, { container }: BrokerPod, id: string): boolean {
+  if (container?.runningSince === undefined || isSuperseded({ metadata }, places, id)) return false;
   const report = metadata.reports.get(id);
   return report === undefined || report.timestamp >= Math.floor(container.runningSince / 1000);
 }
