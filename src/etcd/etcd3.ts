@@ -1,361 +1,277 @@
 /**
- * The etcd port on the `etcd3` package. Only its thin generated clients (kv, watch, lease) are used: its own retries
- * misreport writes and its watcher loses events on a second reconnect, so both are ours.
+ * The etcd port on the `etcd3` package, of which only the generated gRPC clients are used: its retries misreport writes,
+ * its watcher loses events on a second reconnect, and its calls may hang for ever. The suites in e2e/etcd show each.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { noop } from 'cockatiel';
-import { Etcd3, type ICompare, type IKeyValue, type IRequestOp, type IWatchResponse } from 'etcd3';
-import {
-  type Compare,
-  type Entry,
-  EtcdError,
-  type EtcdPort,
-  type Operation,
-  type ReadOptions,
-  rangeEnd,
-  type WatchedEvent,
-  type WatchMessage,
-} from './port.ts';
+import type { IOptions } from 'etcd3';
+import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
+import { createClient } from './client.ts';
+import { isAuthDisabled, isStaleToken, toEtcdError } from './errors.ts';
+import type { Call, Connection, Stream, StreamHandlers, UnaryCall } from './link.ts';
+import { EtcdError, type EtcdPort } from './port.ts';
 
 export interface EtcdOptions {
-  /** `http://host:port`, one or several members of one cluster. */
+  /** `http://host:port`, or `https://` for TLS; one or several members of one cluster. */
   readonly endpoints: readonly string[];
-  /** Deadline of every unary call. Default 5000. */
+  /** For `https://` endpoints: PEM. Without `ca`, the system's authorities are trusted. */
+  readonly tls?: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
+  readonly auth?: { readonly username: string; readonly password: string };
+  /** Until a call that was sent counts as unanswered. Default 5000. */
   readonly timeoutMs?: number;
+  /** Until a member counts as unreachable. Default 2000. */
+  readonly connectTimeoutMs?: number;
   /** A watch asks for a sign of life this often and reconnects when none came for three intervals. Default 2000. */
   readonly watchHeartbeatMs?: number;
+  /** What a watch keeps for a slow reader before it stops and fetches the rest again later. Default 8 MiB. */
+  readonly maxBufferedBytes?: number;
 }
 
-const PAGE_SIZE = 5000;
-const RECONNECT_FIRST_MS = 100;
-const RECONNECT_MAX_MS = 2000;
+type Service = Parameters<ConnectionPool['withConnection']>[0];
+type Handle = Pick<Parameters<Parameters<ConnectionPool['withConnection']>[1]>[0], 'client' | 'metadata'>;
 
-type WatchStream = Awaited<ReturnType<Etcd3['watchClient']['watch']>>;
+interface MethodDefinition {
+  readonly path: string;
+  readonly requestSerialize: (message: object) => Buffer;
+  readonly responseDeserialize: (bytes: Buffer) => unknown;
+}
 
+/** gRPC's connectivity state READY. */
+const READY = 2;
+
+/** Never throws: what is wrong with the options or the cluster is told by each call. */
 export function connectEtcd(options: EtcdOptions): EtcdPort {
-  const timeoutMs = options.timeoutMs ?? 5000;
-  const heartbeatMs = options.watchHeartbeatMs ?? 2000;
-  const where = options.endpoints.join(', ');
-  // Two clients, since a failed unary call makes the library close every stream of that client.
-  const unary = newClient(options.endpoints, timeoutMs);
-  const streams = newClient(options.endpoints, timeoutMs);
+  let connections = 0;
+  return createClient({
+    endpoints: options.endpoints,
+    connect: (endpoint) => openConnection(endpoint, options, ++connections),
+    timeoutMs: options.timeoutMs ?? 5000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 2000,
+    watchHeartbeatMs: options.watchHeartbeatMs ?? 2000,
+    maxBufferedBytes: options.maxBufferedBytes ?? 8 * 1024 * 1024,
+  });
+}
 
-  async function call<T>(what: string, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run();
-    } catch (error) {
-      throw wrapError(what, where, error);
+function openConnection(endpoint: string, options: EtcdOptions, id: number): Connection {
+  const { auth } = options;
+  const pool = createPool(endpoint, options, id);
+  // Told by the first call that needs it.
+  pool.catch(() => undefined);
+  const handles = new Map<Service, Handle>();
+  const cancels = new Set<() => void>();
+  let token: string | undefined;
+  let authenticated = auth === undefined;
+  let opening: Promise<void> | undefined;
+  let retired = false;
+
+  async function handleOf(service: Service): Promise<Handle> {
+    const known = handles.get(service);
+    if (known !== undefined) return known;
+    const { client, metadata } = await (await pool).withConnection(service, (args) => args);
+    // A member that has lost its leader says so at once, instead of serving the past or keeping us waiting.
+    metadata.set('hasleader', 'true');
+    if (token !== undefined) metadata.set('token', token);
+    const handle = { client, metadata };
+    handles.set(service, handle);
+    return handle;
+  }
+
+  function useToken(text: string | undefined): void {
+    token = text;
+    for (const { metadata } of handles.values()) {
+      if (text === undefined) metadata.remove('token');
+      else metadata.set('token', text);
     }
   }
 
-  async function scan(
-    prefix: string,
-    { revision: wanted = 0, minModRevision, keysOnly = false }: ReadOptions,
-    visit: (entries: readonly Entry[]) => void,
-  ): Promise<{ revision: number }> {
-    return call(`read of "${prefix}*"`, async () => {
-      let { key, range_end } = rangeOf(prefix);
-      let revision = wanted;
-      for (;;) {
-        const page = await unary.kv.range({
-          key,
-          range_end,
-          limit: PAGE_SIZE,
-          revision,
-          keys_only: keysOnly,
-          ...(minModRevision !== undefined && { min_mod_revision: String(minModRevision) }),
-        });
-        if (revision === 0) revision = toRevision(page.header.revision);
-        const last = page.kvs.at(-1);
-        if (last) visit(page.kvs.map(toEntry));
-        if (!page.more || !last) return { revision };
-        key = Buffer.concat([last.key, Buffer.from([0])]);
-      }
+  /** Until the call has ended, it can be cancelled and keeps a retired connection open. */
+  function track(cancel: () => void): () => void {
+    cancels.add(cancel);
+    return () => {
+      if (cancels.delete(cancel) && retired && cancels.size === 0) closePool();
+    };
+  }
+
+  async function send<Reply>(
+    call: Pick<UnaryCall<Reply>, 'method' | 'message' | 'decode'> & { readonly service: Service },
+    timeoutMs: number,
+  ): Promise<Reply> {
+    const { client, metadata } = await handleOf(call.service);
+    const { path, requestSerialize, responseDeserialize } = methodOf(client, call.method);
+    const decode = call.decode ?? (responseDeserialize as (bytes: Buffer) => Reply);
+    return new Promise((resolve, reject) => {
+      const request = client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        decode,
+        call.message,
+        metadata,
+        (error, reply) => {
+          clearTimeout(timer);
+          done();
+          if (error !== null || reply === undefined) reject(error ?? new Error('an empty reply'));
+          else resolve(reply);
+        },
+      );
+      // Our own timer, since gRPC's deadlines are moments of the wall clock, which may jump.
+      const timer = setTimeout(() => {
+        done();
+        reject(new EtcdError(`${endpoint} gave no answer within ${timeoutMs} ms`, { kind: 'Timeout' }));
+        request.cancel();
+      }, timeoutMs);
+      const done = track(() => request.cancel());
     });
   }
 
+  /** Tells connected from not, and the reason; touches no key, and an answer of "not permitted" is an answer. */
+  async function probe(timeoutMs: number): Promise<void> {
+    const message = { key: Buffer.from([0]), serializable: true, count_only: true };
+    await send({ service: 'KV', method: 'Range', message }, timeoutMs).catch((error) => {
+      if (toEtcdError('probe', endpoint, error).kind !== 'PermissionDenied') throw error;
+    });
+  }
+
+  async function authenticate(timeoutMs: number): Promise<void> {
+    if (auth === undefined || authenticated) return;
+    const message = { name: auth.username, password: auth.password };
+    useToken(undefined);
+    try {
+      const reply = await send<{ token: string }>({ service: 'Auth', method: 'Authenticate', message }, timeoutMs);
+      useToken(reply.token);
+    } catch (error) {
+      // A password that nobody asks for is no reason not to work, and may be asked for later.
+      if (!isAuthDisabled(error)) throw error;
+    }
+    authenticated = true;
+  }
+
+  async function open(timeoutMs: number): Promise<void> {
+    await authenticate(timeoutMs);
+    await probe(timeoutMs).catch((error) => {
+      if (isStaleToken(error)) authenticated = false;
+      throw error;
+    });
+  }
+
+  function closePool(): void {
+    pool.then(
+      (opened) => opened.close(),
+      () => undefined, // there is nothing to close, and every call has told why
+    );
+  }
+
   return {
-    async read(prefix, options = {}) {
-      const entries: Entry[] = [];
-      const { revision } = await scan(prefix, options, (page) => {
-        for (const entry of page) entries.push(entry);
+    endpoint,
+
+    async open(timeoutMs) {
+      if (authenticated && handles.get('KV')?.client.getChannel().getConnectivityState(false) === READY) return;
+      opening ??= open(timeoutMs).finally(() => {
+        opening = undefined;
       });
-      return { revision, entries };
+      await opening;
     },
 
-    scan,
+    answers: (timeoutMs) =>
+      probe(timeoutMs).then(
+        () => true,
+        () => false, // the reason does not matter: the stream that we ask for is given up
+      ),
 
-    async count(prefix, revision) {
-      return call(`count of "${prefix}*"`, async () => {
-        const reply = await unary.kv.range({ ...rangeOf(prefix), count_only: true, revision: revision ?? 0 });
-        return { revision: revision ?? toRevision(reply.header.revision), count: Number(reply.count) };
-      });
-    },
+    unary: send,
 
-    async get(key) {
-      return call(`get of "${key}"`, async () => {
-        const reply = await unary.kv.range({ key: Buffer.from(key, 'utf8') });
-        const kv = reply.kvs[0];
-        return kv && toEntry(kv);
-      });
-    },
+    async stream<Reply>(call: Call<Reply>, handlers: StreamHandlers<Reply>): Promise<Stream> {
+      const { client, metadata } = await handleOf(call.service);
+      const { path, requestSerialize, responseDeserialize } = methodOf(client, call.method);
+      const decode = call.decode ?? (responseDeserialize as (bytes: Buffer) => Reply);
+      const stream = client.makeBidiStreamRequest(path, requestSerialize, decode, metadata);
+      const done = track(cancel);
+      let over = false;
 
-    async commit(compares, operations) {
-      const compared = [...new Set(compares.map((compare) => compare.key))];
-      try {
-        const reply = await unary.kv.txn({
-          compare: compares.map(toCompare),
-          success: operations.map(toRequestOp),
-          failure: compared.map((key) => ({ request_range: { key: Buffer.from(key, 'utf8') } })),
-        });
-        const revision = toRevision(reply.header.revision);
-        if (reply.succeeded) return { outcome: 'applied', revision };
-        const found = reply.responses.flatMap((response) => response.response_range?.kvs ?? []).map(toEntry);
-        return { outcome: 'refused', revision, found };
-      } catch (error) {
-        return { outcome: 'unknown', error: wrapError('transaction', where, error) };
+      function end(error?: unknown): void {
+        if (over) return;
+        over = true;
+        done();
+        handlers.onEnd(error);
       }
+
+      /** Its end is reported as an error, too, which nobody wants to hear of. */
+      function cancel(): void {
+        if (over) return;
+        over = true;
+        done();
+        stream.cancel();
+      }
+
+      stream.on('data', (reply: Reply) => over || handlers.onReply(reply));
+      stream.on('error', end);
+      stream.on('end', () => end());
+      return { write: (message) => over || stream.write(message), cancel };
     },
 
-    watch(prefix, from, signal) {
-      return watch({ client: streams, where, prefix, from, signal, heartbeatMs });
+    forgetToken() {
+      authenticated = auth === undefined;
     },
 
-    async grantLease(ttlSeconds) {
-      const reply = await call('lease grant', () => unary.leaseClient.leaseGrant({ TTL: ttlSeconds }));
-      return reply.ID;
-    },
-
-    async keepAliveLease(lease) {
-      return call(`keep-alive of lease ${lease}`, () => keepAliveOnce(streams, lease, timeoutMs));
-    },
-
-    async revokeLease(lease) {
-      await call(`revocation of lease ${lease}`, () => unary.leaseClient.leaseRevoke({ ID: lease }));
+    retire() {
+      retired = true;
+      if (cancels.size === 0) closePool();
     },
 
     close() {
-      unary.close();
-      streams.close();
+      for (const cancel of cancels) cancel();
+      closePool();
     },
   };
 }
 
-function newClient(endpoints: readonly string[], timeoutMs: number): Etcd3 {
-  return new Etcd3({
-    hosts: [...endpoints],
+/** @throws EtcdError for certificates that cannot be read. */
+async function createPool(endpoint: string, { tls }: EtcdOptions, id: number): Promise<ConnectionPool> {
+  const options: IOptions = {
+    hosts: [endpoint],
+    ...(tls !== undefined && { credentials: toCredentials(endpoint, tls) }),
     grpcOptions: {
-      // The server refuses pings more often than every 5 s; 10 s is safe.
+      // Connections of equal options are shared within a process: a name of its own keeps this one from inheriting a
+      // connection that hangs.
+      'grpc.primary_user_agent': `danube-load-manager/${id}`,
+      // etcd refuses pings more often than every 5 s; 10 s is safe.
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 5_000,
       'grpc.keepalive_permit_without_calls': 1,
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
-      // A connection that failed is tried again soon: a broker's client gives up after 2.3 s (contract M1).
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 2000,
+      // Nothing is sent twice without our knowing.
+      'grpc.enable_retries': 0,
+      'grpc.enable_channelz': 0,
+      'grpc.service_config_disable_resolution': 1,
     },
-    defaultCallOptions: (context) => (context.isStream ? {} : { deadline: Date.now() + timeoutMs }),
-    // No retries and no circuit breaker inside: an error means "unknown" and is read back by us.
     faultHandling: { global: noop, host: () => noop },
-  });
-}
-
-interface WatchArguments {
-  readonly client: Etcd3;
-  readonly where: string;
-  readonly prefix: string;
-  readonly from: number;
-  readonly signal: AbortSignal;
-  readonly heartbeatMs: number;
-}
-
-async function* watch(args: WatchArguments): AsyncGenerator<WatchMessage> {
-  const { signal } = args;
-  let next = args.from;
-  let interrupted = false;
-  let backoffMs = RECONNECT_FIRST_MS;
-  while (!signal.aborted) {
-    let error: EtcdError;
-    try {
-      for await (const response of openWatch(args, next)) {
-        backoffMs = RECONNECT_FIRST_MS;
-        if (response.canceled) {
-          const compactRevision = toRevision(response.compact_revision);
-          if (compactRevision > 0) {
-            yield { kind: 'compacted', compactRevision };
-            return;
-          }
-          throw new EtcdError(`etcd cancelled the watch: ${response.cancel_reason || 'no reason given'}`);
-        }
-        if (interrupted) {
-          interrupted = false;
-          yield { kind: 'resumed' };
-        }
-        const events = response.events.map(toWatchedEvent);
-        const last = events.at(-1);
-        if (!last) continue;
-        // Resume after the last event handed over, never after header.revision, which is the store's head and may be
-        // ahead of a backlog that is still on its way.
-        next = last.entry.modRevision + 1;
-        yield { kind: 'events', events };
-      }
-      if (signal.aborted) return;
-      error = new EtcdError(`the watch of "${args.prefix}*" at ${args.where} was closed by the server`);
-    } catch (caught) {
-      if (signal.aborted) return;
-      error = wrapError(`watch of "${args.prefix}*"`, args.where, caught);
-    }
-    if (!interrupted) {
-      interrupted = true;
-      yield { kind: 'interrupted', error };
-    }
-    await delay(backoffMs, undefined, { signal }).catch(ignoreAbort);
-    backoffMs = Math.min(backoffMs * 2, RECONNECT_MAX_MS);
-  }
-}
-
-/** One watch stream until it fails, ends or falls silent. */
-async function* openWatch(args: WatchArguments, from: number): AsyncGenerator<IWatchResponse> {
-  const { signal, heartbeatMs } = args;
-  const queue: IWatchResponse[] = [];
-  let failure: unknown;
-  let ended = false;
-  let wake: () => void = () => undefined;
-  let lastSign = performance.now();
-
-  const stream: WatchStream = await args.client.watchClient.watch();
-  stream.on('data', (response: IWatchResponse) => {
-    lastSign = performance.now();
-    queue.push(response);
-    wake();
-  });
-  stream.on('error', (error: unknown) => {
-    failure = error;
-    ended = true;
-    wake();
-  });
-  stream.on('end', () => {
-    ended = true;
-    wake();
-  });
-  const onAbort = () => {
-    ended = true;
-    wake();
   };
-  signal.addEventListener('abort', onAbort, { once: true });
-  // A half-open connection never errors by itself: ask for progress, and give up when nothing at all comes back.
-  const heartbeat = setInterval(() => {
-    if (performance.now() - lastSign > heartbeatMs * 3) {
-      failure = new EtcdError(`no sign of life from ${args.where} for ${(heartbeatMs * 3) / 1000} s`);
-      ended = true;
-      wake();
-      return;
-    }
-    stream.write({ progress_request: {} });
-  }, heartbeatMs);
-
   try {
-    stream.write({
-      create_request: {
-        ...rangeOf(args.prefix),
-        start_revision: String(from),
-      },
+    return new ConnectionPool(options);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new EtcdError(`the TLS files for ${endpoint} cannot be used: ${reason}; check ca.crt, tls.crt and tls.key`, {
+      cause: error,
+      kind: 'BadCertificate',
     });
-    for (;;) {
-      const response = queue.shift();
-      if (response) {
-        yield response;
-        continue;
-      }
-      if (ended) break;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-    if (failure !== undefined && !signal.aborted) throw failure;
-  } finally {
-    clearInterval(heartbeat);
-    signal.removeEventListener('abort', onAbort);
-    stream.on('error', () => undefined); // cancel() below is reported as an error of its own
-    stream.cancel();
   }
 }
 
-async function keepAliveOnce(client: Etcd3, lease: string, timeoutMs: number): Promise<number> {
-  const stream = await client.leaseClient.leaseKeepAlive();
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await new Promise<number>((resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-      stream.on('data', (reply: { TTL: string }) => resolve(Number(reply.TTL)));
-      stream.on('error', reject);
-      stream.on('end', () => reject(new Error('the stream was closed by the server')));
-      stream.write({ ID: lease });
+function toCredentials(endpoint: string, tls: NonNullable<EtcdOptions['tls']>): NonNullable<IOptions['credentials']> {
+  if (!endpoint.startsWith('https://')) {
+    throw new EtcdError(`${endpoint} is not an https:// endpoint, but TLS files are given: change one of the two`, {
+      kind: 'BadCertificate',
     });
-  } finally {
-    clearTimeout(timer);
-    stream.on('error', () => undefined); // cancel() below is reported as an error of its own
-    stream.cancel();
   }
-}
-
-function rangeOf(prefix: string): { key: Buffer; range_end: Buffer } {
-  return { key: prefix === '' ? Buffer.from([0]) : Buffer.from(prefix, 'utf8'), range_end: rangeEnd(prefix) };
-}
-
-function toCompare(compare: Compare): ICompare {
-  const key = Buffer.from(compare.key, 'utf8');
-  if ('value' in compare) {
-    return { key, result: 'Equal', target: 'Value', value: Buffer.from(compare.value, 'utf8') };
-  }
-  if ('modRevision' in compare) {
-    return { key, result: 'Equal', target: 'Mod', mod_revision: String(compare.modRevision) };
-  }
-  if ('createRevision' in compare) {
-    return { key, result: 'Equal', target: 'Create', create_revision: String(compare.createRevision) };
-  }
-  return { key, result: 'Greater', target: 'Create', create_revision: '0' };
-}
-
-function toRequestOp(operation: Operation): IRequestOp {
-  if ('delete' in operation) return { request_delete_range: { key: Buffer.from(operation.delete, 'utf8') } };
   return {
-    request_put: {
-      key: Buffer.from(operation.put, 'utf8'),
-      value: Buffer.from(operation.value, 'utf8'),
-      ...(operation.lease !== undefined && { lease: operation.lease }),
-    },
+    // The library's type asks for a CA; gRPC takes the system's authorities without one.
+    ...((tls.ca !== undefined && { rootCertificate: tls.ca }) as { rootCertificate: Buffer }),
+    ...(tls.key !== undefined && { privateKey: tls.key }),
+    ...(tls.cert !== undefined && { certChain: tls.cert }),
   };
 }
 
-function toEntry(kv: IKeyValue): Entry {
-  return {
-    key: kv.key.toString('utf8'),
-    value: kv.value,
-    createRevision: toRevision(kv.create_revision),
-    modRevision: toRevision(kv.mod_revision),
-    version: toRevision(kv.version),
-    ...(kv.lease !== '0' && { lease: kv.lease }),
-  };
-}
-
-function toWatchedEvent(event: IWatchResponse['events'][number]): WatchedEvent {
-  return { type: event.type === 'Delete' ? 'delete' : 'put', entry: toEntry(event.kv) };
-}
-
-/** Revisions are int64 on the wire; past 2^53 they would be rounded, so that is an error instead. */
-function toRevision(text: string | number): number {
-  const revision = Number(text);
-  if (!Number.isSafeInteger(revision)) throw new EtcdError(`etcd revision ${text} is beyond 2^53 and cannot be used`);
-  return revision;
-}
-
-function wrapError(what: string, where: string, error: unknown): EtcdError {
-  if (error instanceof EtcdError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new EtcdError(`${what} at ${where} failed: ${reason}`, { cause: error });
-}
-
-function ignoreAbort(error: unknown): void {
-  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
+function methodOf(client: Handle['client'], name: string): MethodDefinition {
+  const { service } = client.constructor as unknown as { readonly service: Readonly<Record<string, MethodDefinition>> };
+  const method = service[name];
+  if (method === undefined) throw new Error(`etcd has no method ${name}`);
+  return method;
 }

@@ -63,8 +63,12 @@ export type WatchMessage =
   | { readonly kind: 'events'; readonly events: readonly WatchedEvent[] }
   /** The stream broke and is being resumed; nothing is lost, but it may be late. */
   | { readonly kind: 'interrupted'; readonly error: EtcdError }
+  /** The server has confirmed the watch again. */
   | { readonly kind: 'resumed' }
-  /** Last message of a stream: history before `compactRevision` is gone, read everything again. */
+  /**
+   * Last message of a stream: history before `compactRevision` is gone, or the etcd was restored from a backup or
+   * replaced by another (then `compactRevision` is its present revision). Read everything again.
+   */
   | { readonly kind: 'compacted'; readonly compactRevision: number };
 
 export interface EtcdPort {
@@ -83,11 +87,15 @@ export interface EtcdPort {
   count(prefix: string, revision?: number): Promise<{ revision: number; count: number }>;
   /** One key, linearizable. @throws EtcdError */
   get(key: string): Promise<Entry | undefined>;
-  /** One transaction: all of `operations` if all of `compares` hold. Never throws for the server's or the network's sake. */
+  /**
+   * One transaction: all of `operations` if all of `compares` hold. Never throws for the server's or the network's sake.
+   * @throws Error when `operations` name a key twice, which no etcd accepts.
+   */
   commit(compares: readonly Compare[], operations: readonly Operation[]): Promise<CommitResult>;
   /**
-   * Everything that happens to keys under `prefix` from revision `from` on. Resumes by itself from the last delivered
-   * revision; ends only by `signal` or with `compacted`.
+   * Everything that happens to keys under `prefix` from revision `from` on, each event once and in order. Resumes by
+   * itself from the last delivered revision; ends only by `signal` or with `compacted`. A slow reader loses nothing and
+   * costs little memory: what it has not taken is fetched again later.
    */
   watch(prefix: string, from: number, signal: AbortSignal): AsyncIterable<WatchMessage>;
   /** A new lease; its id as a decimal string. @throws EtcdError */
@@ -99,11 +107,31 @@ export interface EtcdPort {
   close(): void;
 }
 
+/** What is wrong, as far as the client can tell; each calls for something else to be done. */
+export type EtcdErrorKind =
+  /** No connection: nothing was sent. */
+  | 'Unreachable'
+  /** No answer in time; the request may have been carried out. */
+  | 'Timeout'
+  /** The member answers, but has no leader or cannot reach a majority. */
+  | 'NoQuorum'
+  /** One side does not trust the other's certificate, or one speaks TLS and the other does not. */
+  | 'BadCertificate'
+  | 'BadPassword'
+  | 'PermissionDenied'
+  /** The wanted revision is no longer kept. */
+  | 'Compacted'
+  /** Over the server's limit of bytes or operations; not carried out. */
+  | 'TooLarge'
+  | 'Unknown';
+
 /** An etcd that did not answer, or answered with an error. The message says which endpoint and what to check. */
 export class EtcdError extends Error {
   override readonly name = 'EtcdError';
-  constructor(message: string, options?: { cause?: unknown }) {
+  readonly kind: EtcdErrorKind;
+  constructor(message: string, options?: { cause?: unknown; kind?: EtcdErrorKind }) {
     super(message, options);
+    this.kind = options?.kind ?? 'Unknown';
   }
 }
 
@@ -118,4 +146,9 @@ export function rangeEnd(prefix: string): Buffer {
     }
   }
   return Buffer.from([0]);
+}
+
+/** The range of all keys that start with `prefix`, in etcd's terms. */
+export function rangeOf(prefix: string): { readonly key: Buffer; readonly range_end: Buffer } {
+  return { key: prefix === '' ? Buffer.from([0]) : Buffer.from(prefix, 'utf8'), range_end: rangeEnd(prefix) };
 }
