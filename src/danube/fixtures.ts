@@ -1,6 +1,7 @@
 /** What real 0.7.3 brokers wrote, for tests. Ids in values are beyond 2^53: keep values as text. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
 
 export interface RecordedKey {
   readonly key: string;
@@ -14,20 +15,28 @@ export interface RecordedEvent {
   readonly key: string;
   /** Of a PUT. */
   readonly value?: string;
+  /** Id of the key's lease, in decimal. */
+  readonly lease?: string;
 }
 
 /** Every key at one moment of the first recording. */
 export function recordedSnapshot(): readonly RecordedKey[] {
-  return readLines<RecordedKey>('snapshot.ndjson').filter(({ key }) => key !== undefined);
+  return parseLines<RecordedKey>(readFixture('snapshot.ndjson').toString('utf8')).filter(
+    ({ key }) => key !== undefined,
+  );
 }
 
-/** Boot of three brokers and the life of some topics: `history` is the first recording, `history-2` the second. */
+/** Every event of a cluster's life, from its first revision: `history` is the first recording, `history-2` the second. */
 export function recordedEvents(file: 'history' | 'history-2' = 'history'): readonly RecordedEvent[] {
-  return readLines<RecordedEvent>(`${file}.ndjson`);
+  return parseLines<RecordedEvent>(gunzipSync(readFixture(`${file}.ndjson.gz`)).toString('utf8'));
 }
 
-function readLines<T>(name: string): readonly T[] {
-  return readFileSync(path.join(import.meta.dirname, 'fixtures', name), 'utf8')
+function readFixture(name: string): Buffer {
+  return readFileSync(path.join(import.meta.dirname, 'fixtures', name));
+}
+
+function parseLines<T>(text: string): readonly T[] {
+  return text
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as T);

@@ -2,10 +2,28 @@
  * The values of the brokers' etcd, decoded and encoded (contract 2.2, 2.5, 4.1). Decoding never throws: a value that is
  * not what its key promises comes back as a problem in words. Ids are decimal strings, offsets are bigint.
  */
-import { formatJson, type Json, type JsonObject, jsonFloat, parseJson } from './json.ts';
-import { isBrokerId } from './keys.ts';
+import {
+  asBoolean,
+  asList,
+  asNumber,
+  asObject,
+  asString,
+  type Decoded,
+  decodeFields,
+  decodeText,
+  decodeU64,
+  decodeValue,
+  type Fields,
+  idField,
+  isAbsent,
+  offsetField,
+  ValueError,
+} from './fields.ts';
+import { formatJson, type Json, parseJson, readJson } from './json.ts';
+import { u64 } from './u64.ts';
 
-export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
+export type { Decoded } from './fields.ts';
+export { decodeLoadReport, encodeLoadReport, type LoadReport, type TopicLoad } from './load-report.ts';
 
 /** "Nothing" is the four bytes `null`; brokers cannot read an empty value. */
 export const NULL_VALUE = 'null';
@@ -18,6 +36,8 @@ export interface Registration {
   /** Bind addresses: only their port is of use (contract 2.5). */
   readonly adminAddr: string;
   readonly promExporter?: string;
+  /** Bind address of the client port; only in the form of 0.5. */
+  readonly brokerAddr?: string;
   /** `0.5` is the form of versions 0.5 to 0.7.2, `0.7.3` the later one. */
   readonly format: '0.5' | '0.7.3';
 }
@@ -35,34 +55,13 @@ export type Marker =
       readonly kind: 'unload' | 'rebalance' | 'drain_redirect';
       readonly fromBroker?: string;
       readonly toBroker?: string;
+      /** Unix seconds; the brokers' own `rebalance` has it. */
+      readonly timestamp?: number;
     }
   /** A reason of some other writer. */
   | { readonly kind: 'unknown'; readonly reason: string };
 
 export type Delivery = 'Reliable' | 'NonReliable';
-
-export interface TopicLoad {
-  readonly topic: string;
-  readonly messagesPerSecond: number;
-  readonly bytesPerSecond: number;
-  readonly producers: number;
-  readonly consumers: number;
-  readonly subscriptions: number;
-  readonly backlogMessages: number;
-}
-
-export interface LoadReport {
-  readonly broker: string;
-  /** Unix seconds of the broker's clock. */
-  readonly timestamp: number;
-  readonly cpuPercent: number;
-  readonly memoryPercent: number;
-  readonly diskIo: number;
-  readonly networkIo: number;
-  /** MB/s (not megabit) of all topics together. */
-  readonly throughputMegabytesPerSecond: number;
-  readonly topics: readonly TopicLoad[];
-}
 
 export interface SealedState {
   readonly broker: string;
@@ -72,86 +71,72 @@ export interface SealedState {
   readonly timestamp: number;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
-function decode<T>(bytes: Uint8Array, read: (json: Json) => T): Decoded<T> {
-  if (bytes.length === 0) return { ok: false, problem: 'is empty; brokers write JSON, "nothing" is null' };
-  try {
-    return { ok: true, value: read(parseJson(utf8.decode(bytes))) };
-  } catch (error) {
-    return { ok: false, problem: error instanceof Error ? error.message : String(error) };
-  }
-}
-
-class ValueError extends Error {}
-
-function asObject(json: Json | undefined, what: string): JsonObject {
-  if (json === null || typeof json !== 'object' || Array.isArray(json))
-    throw new ValueError(`${what} is not an object`);
-  return json as JsonObject;
-}
-function asList(json: Json | undefined, what: string): readonly Json[] {
-  if (!Array.isArray(json)) throw new ValueError(`${what} is not a list`);
-  return json;
-}
-function asString(json: Json | undefined, what: string): string {
-  if (typeof json !== 'string') throw new ValueError(`${what} is not a string`);
-  return json;
-}
-function asNumber(json: Json | undefined, what: string): number {
-  if (typeof json === 'bigint') return Number(json);
-  if (typeof json !== 'number' || !Number.isFinite(json)) throw new ValueError(`${what} is not a number`);
-  return json;
-}
-function asId(json: Json | undefined, what: string): string {
-  const text = typeof json === 'number' || typeof json === 'bigint' ? json.toString() : '';
-  if (!isBrokerId(text)) throw new ValueError(`${what} is not a u64`);
-  return text;
-}
-function asOffset(json: Json | undefined, what: string): bigint {
-  return BigInt(asId(json, what));
-}
-function orZero(json: Json | undefined, what: string): number {
-  return json === undefined ? 0 : asNumber(json, what);
-}
-
-export function decodeRegistration(bytes: Uint8Array): Decoded<Registration> {
-  return decode(bytes, (json) => {
-    const fields = asObject(json, 'registration');
-    const prometheus = fields.prom_exporter;
-    const shared = {
-      adminAddr: asString(fields.admin_addr, 'admin_addr'),
-      ...(prometheus !== undefined && { promExporter: asString(prometheus, 'prom_exporter') }),
-    };
-    if (fields.broker_url !== undefined) {
-      return {
-        ...shared,
-        brokerUrl: asString(fields.broker_url, 'broker_url'),
-        connectUrl: asString(fields.connect_url, 'connect_url'),
-        format: '0.7.3',
-      };
-    }
-    const advertised = asString(fields.advertised_addr, 'advertised_addr');
-    return { ...shared, brokerUrl: `http://${advertised}`, connectUrl: `http://${advertised}`, format: '0.5' };
+/** For keys that only have to be there: assignments, topics, the cluster, markers of new topics. */
+export function decodeNull(bytes: Uint8Array): Decoded<null> {
+  return decodeValue(bytes, (value) => {
+    if (value !== null) throw new ValueError('is not null, the only value that brokers write here');
+    return null;
   });
 }
 
-/** In the form of 0.7.3. */
+/** For keys whose content is not ours to understand. The text, if brokers can read it. */
+export function decodeAnyJson(bytes: Uint8Array): Decoded<string> {
+  return decodeText(bytes, (text) => {
+    readJson(text);
+    return text;
+  });
+}
+
+export function decodeRegistration(bytes: Uint8Array): Decoded<Registration> {
+  return decodeFields(bytes, 'registration', ({ members }) => {
+    const shared = {
+      adminAddr: asString(members.admin_addr, 'admin_addr'),
+      ...(!isAbsent(members.prom_exporter) && { promExporter: asString(members.prom_exporter, 'prom_exporter') }),
+    };
+    if (members.broker_url === undefined && members.advertised_addr !== undefined)
+      return {
+        ...shared,
+        ...oldAddresses(
+          asString(members.advertised_addr, 'advertised_addr'),
+          isAbsent(members.broker_addr) ? undefined : asString(members.broker_addr, 'broker_addr'),
+        ),
+        format: '0.5',
+      };
+    return {
+      ...shared,
+      brokerUrl: asString(members.broker_url, 'broker_url'),
+      connectUrl: asString(members.connect_url, 'connect_url'),
+      format: '0.7.3',
+    };
+  });
+}
+
+/** The advertised address has no scheme; the bind address has the one that is served. */
+function oldAddresses(advertised: string, brokerAddr: string | undefined) {
+  const url = `${brokerAddr?.startsWith('https://') ? 'https' : 'http'}://${advertised}`;
+  return { brokerUrl: url, connectUrl: url, ...(brokerAddr !== undefined && { brokerAddr }) };
+}
+
+/** In the form that `format` says. */
 export function encodeRegistration(registration: Registration): string {
+  const { adminAddr, brokerAddr, brokerUrl, connectUrl, promExporter, format } = registration;
   return formatJson({
-    admin_addr: registration.adminAddr,
-    broker_url: registration.brokerUrl,
-    connect_url: registration.connectUrl,
-    ...(registration.promExporter !== undefined && { prom_exporter: registration.promExporter }),
+    admin_addr: adminAddr,
+    ...(format === '0.5'
+      ? {
+          advertised_addr: brokerUrl.replace(/^https?:\/\//, ''),
+          ...(brokerAddr !== undefined && { broker_addr: brokerAddr }),
+        }
+      : { broker_url: brokerUrl, connect_url: connectUrl }),
+    ...(promExporter !== undefined && { prom_exporter: promExporter }),
   });
 }
 
 export function decodeBrokerState(bytes: Uint8Array): Decoded<BrokerState> {
-  return decode(bytes, (json) => {
-    const fields = asObject(json, 'state');
+  return decodeFields(bytes, 'state', ({ members }) => {
     // No string "mode" counts as active (contract 4.3).
-    const mode = typeof fields.mode === 'string' ? fields.mode : 'active';
-    return { mode, reason: typeof fields.reason === 'string' ? fields.reason : '' };
+    const mode = typeof members.mode === 'string' ? members.mode : 'active';
+    return { mode, reason: typeof members.reason === 'string' ? members.reason : '' };
   });
 }
 
@@ -160,34 +145,44 @@ export function encodeBrokerState(state: BrokerState): string {
 }
 
 export function decodeMarker(bytes: Uint8Array): Decoded<Marker> {
-  return decode(bytes, (json) => {
-    if (json === null) return { kind: 'new' };
-    const fields = asObject(json, 'marker');
-    const reason = asString(fields.reason, 'reason');
-    if (reason !== 'unload' && reason !== 'rebalance' && reason !== 'drain_redirect')
-      return { kind: 'unknown', reason };
-    return {
-      kind: reason,
-      ...(fields.from_broker !== undefined && { fromBroker: asId(fields.from_broker, 'from_broker') }),
-      ...(fields.to_broker !== undefined && { toBroker: asId(fields.to_broker, 'to_broker') }),
-    };
+  return decodeText(bytes, (text) => {
+    const { value, numbers } = readJson(text);
+    if (value === null) return { kind: 'new' };
+    return readMarker({ members: asObject(value, 'marker'), numbers });
   });
 }
 
-/** Members in the brokers' order; only what the marker says is written. */
+function readMarker(fields: Fields): Marker {
+  const { from_broker: from, to_broker: to, timestamp, reason: given } = fields.members;
+  const reason = asString(given, 'reason');
+  if (reason !== 'unload' && reason !== 'rebalance' && reason !== 'drain_redirect') return { kind: 'unknown', reason };
+  return {
+    kind: reason,
+    ...(!isAbsent(from) && { fromBroker: idField(fields, 'from_broker') }),
+    ...(!isAbsent(to) && { toBroker: idField(fields, 'to_broker') }),
+    ...(!isAbsent(timestamp) && { timestamp: asNumber(timestamp, 'timestamp') }),
+  };
+}
+
+/**
+ * Members in the brokers' order; only what the marker says is written.
+ * @throws RangeError when a broker is not a u64.
+ */
 export function encodeMarker(marker: Exclude<Marker, { readonly kind: 'unknown' }>): string {
   if (marker.kind === 'new') return NULL_VALUE;
   return formatJson({
-    ...(marker.fromBroker !== undefined && { from_broker: BigInt(marker.fromBroker) }),
+    ...(marker.fromBroker !== undefined && { from_broker: u64(marker.fromBroker) }),
     reason: marker.kind,
-    ...(marker.toBroker !== undefined && { to_broker: BigInt(marker.toBroker) }),
+    ...(marker.timestamp !== undefined && { timestamp: marker.timestamp }),
+    ...(marker.toBroker !== undefined && { to_broker: u64(marker.toBroker) }),
   });
 }
 
 export function decodeDelivery(bytes: Uint8Array): Decoded<Delivery> {
-  return decode(bytes, (json) => {
-    if (json !== 'Reliable' && json !== 'NonReliable') throw new ValueError('is neither "Reliable" nor "NonReliable"');
-    return json;
+  return decodeValue(bytes, (value) => {
+    if (value !== 'Reliable' && value !== 'NonReliable')
+      throw new ValueError('is neither "Reliable" nor "NonReliable"');
+    return value;
   });
 }
 
@@ -196,34 +191,39 @@ export function encodeDelivery(delivery: Delivery): string {
 }
 
 export function decodeLeader(bytes: Uint8Array): Decoded<string> {
-  return decode(bytes, (json) => asId(json, 'leader'));
+  return decodeU64(bytes, 'leader');
 }
 
+/** @throws RangeError when it is not a u64: brokers' elections would stop for good (contract 3). */
+export function encodeLeader(id: string): string {
+  return formatJson(u64(id));
+}
+
+/** The last acknowledged offset. */
 export function decodeCursor(bytes: Uint8Array): Decoded<bigint> {
-  return decode(bytes, (json) => asOffset(json, 'cursor'));
+  const decoded = decodeU64(bytes, 'cursor');
+  return decoded.ok ? { ok: true, value: BigInt(decoded.value) } : decoded;
 }
 
+/** @throws RangeError when the offset is not a u64. */
 export function encodeCursor(offset: bigint): string {
-  return formatJson(offset);
+  return formatJson(u64(offset));
 }
 
 export function decodeSealedState(bytes: Uint8Array): Decoded<SealedState> {
-  return decode(bytes, (json) => {
-    const fields = asObject(json, 'state');
-    if (typeof fields.sealed !== 'boolean') throw new ValueError('sealed is not a boolean');
-    return {
-      broker: asId(fields.broker_id, 'broker_id'),
-      lastCommittedOffset: asOffset(fields.last_committed_offset, 'last_committed_offset'),
-      sealed: fields.sealed,
-      timestamp: asNumber(fields.timestamp, 'timestamp'),
-    };
-  });
+  return decodeFields(bytes, 'state', (fields) => ({
+    broker: idField(fields, 'broker_id'),
+    lastCommittedOffset: offsetField(fields, 'last_committed_offset'),
+    sealed: asBoolean(fields.members.sealed, 'sealed'),
+    timestamp: asNumber(fields.members.timestamp, 'timestamp'),
+  }));
 }
 
+/** @throws RangeError when the broker or the offset is not a u64. */
 export function encodeSealedState(state: SealedState): string {
   return formatJson({
-    broker_id: BigInt(state.broker),
-    last_committed_offset: state.lastCommittedOffset,
+    broker_id: u64(state.broker),
+    last_committed_offset: u64(state.lastCommittedOffset),
     sealed: state.sealed,
     timestamp: state.timestamp,
   });
@@ -236,135 +236,147 @@ export interface StoredObject {
   readonly sizeBytes: number;
   /** Unix seconds. */
   readonly createdAt: number;
+  /** Name of its file; absent means the one that brokers give it. */
+  readonly id?: string;
+  /** Absent: true. */
+  readonly completed?: boolean;
+  /** Absent: the object store gave none. */
+  readonly etag?: string;
+  /** Pairs of an offset and its position in the file; absent: the first offset at 0. */
+  readonly offsetIndex?: readonly (readonly [bigint, bigint])[];
 }
 
 /** Name of the object's file in the object store. */
 export function objectId(object: StoredObject): string {
-  return `data-${object.startOffset}-${object.createdAt}.dnb1`;
+  return object.id ?? `data-${object.startOffset}-${object.createdAt}.dnb1`;
 }
 
+export function decodeObject(bytes: Uint8Array): Decoded<StoredObject> {
+  return decodeText(bytes, (text) => {
+    const { value, numbers } = readJson(text);
+    const fields = { members: asObject(value, 'object'), numbers };
+    const { members } = fields;
+    return {
+      startOffset: offsetField(fields, 'start_offset'),
+      endOffset: offsetField(fields, 'end_offset'),
+      sizeBytes: asNumber(members.size, 'size'),
+      createdAt: asNumber(members.created_at, 'created_at'),
+      id: asString(members.object_id, 'object_id'),
+      completed: asBoolean(members.completed, 'completed'),
+      ...(!isAbsent(members.etag) && { etag: asString(members.etag, 'etag') }),
+      // The only u64 that is not at the top of a value.
+      ...(!isAbsent(members.offset_index) && { offsetIndex: offsetIndex(asObject(parseJson(text), 'object')) }),
+    };
+  });
+}
+
+function offsetIndex(object: { readonly offset_index?: Json }): readonly (readonly [bigint, bigint])[] {
+  return asList(object.offset_index, 'offset_index').map((item, index) => {
+    const pair = asList(item, `offset_index[${index}]`);
+    const [offset, position] = pair;
+    if (pair.length !== 2 || !isWhole(offset) || !isWhole(position))
+      throw new ValueError(`offset_index[${index}] is not a pair of whole numbers`);
+    return [BigInt(offset), BigInt(position)];
+  });
+}
+
+function isWhole(json: Json | undefined): json is number | bigint {
+  return typeof json === 'bigint' ? json >= 0n : Number.isSafeInteger(json) && Number(json) >= 0;
+}
+
+/** @throws RangeError when an offset is not a u64. */
 export function encodeObject(object: StoredObject): string {
+  const pairs = object.offsetIndex ?? [[object.startOffset, 0n]];
   return formatJson({
-    completed: true,
+    completed: object.completed ?? true,
     created_at: object.createdAt,
-    end_offset: object.endOffset,
-    etag: null,
+    end_offset: u64(object.endOffset),
+    etag: object.etag ?? null,
     object_id: objectId(object),
-    offset_index: [[object.startOffset, 0]],
+    offset_index: pairs.map((pair) => pair.map(u64)),
     size: object.sizeBytes,
-    start_offset: object.startOffset,
+    start_offset: u64(object.startOffset),
+  });
+}
+
+/** The last offset that an uploaded object holds. */
+export function decodeObjectEnd(bytes: Uint8Array): Decoded<bigint> {
+  return decodeFields(bytes, 'object', (fields) => offsetField(fields, 'end_offset'));
+}
+
+/** The newest object's first offset. */
+export function decodeCurrentObject(bytes: Uint8Array): Decoded<bigint> {
+  return decodeFields(bytes, 'current object', ({ members }) => {
+    const start = asString(members.start, 'start');
+    if (!/^\d{20}$/.test(start)) throw new ValueError('start is not an offset in 20 digits');
+    return BigInt(start);
   });
 }
 
 /** The value of `objects/cur`: the newest object's start, in 20 digits. */
 export function encodeCurrentObject(startOffset: bigint): string {
-  return formatJson({ start: startOffset.toString().padStart(20, '0') });
+  return formatJson({ start: u64(startOffset).toString().padStart(20, '0') });
 }
 
 export interface Producer {
   readonly id: string;
   readonly name: string;
   readonly topic: string;
+  /** Absent: 0, which is shared. */
+  readonly accessMode?: number;
+  /** Absent: true. */
+  readonly status?: boolean;
 }
 
+export function decodeProducer(bytes: Uint8Array): Decoded<Producer> {
+  return decodeFields(bytes, 'producer', (fields) => ({
+    id: idField(fields, 'producer_id'),
+    name: asString(fields.members.producer_name, 'producer_name'),
+    topic: asString(fields.members.topic_name, 'topic_name'),
+    accessMode: asNumber(fields.members.access_mode, 'access_mode'),
+    status: asBoolean(fields.members.status, 'status'),
+  }));
+}
+
+/** @throws RangeError when the producer's id is not a u64. */
 export function encodeProducer(producer: Producer): string {
   return formatJson({
-    access_mode: 0,
-    producer_id: BigInt(producer.id),
+    access_mode: producer.accessMode ?? 0,
+    producer_id: u64(producer.id),
     producer_name: producer.name,
-    status: true,
+    status: producer.status ?? true,
     topic_name: producer.topic,
   });
 }
 
-/** An exclusive subscription; the broker never fills in `consumer_id`. */
-export function encodeSubscription(subscription: string, consumerName: string): string {
+export interface Subscription {
+  readonly name: string;
+  readonly consumerName: string;
+  /** Never filled in by a broker. */
+  readonly consumerId?: string;
+  /** 0 is exclusive. */
+  readonly type: number;
+}
+
+export function decodeSubscription(bytes: Uint8Array): Decoded<Subscription> {
+  return decodeFields(bytes, 'subscription', (fields) => ({
+    name: asString(fields.members.subscription_name, 'subscription_name'),
+    consumerName: asString(fields.members.consumer_name, 'consumer_name'),
+    ...(!isAbsent(fields.members.consumer_id) && { consumerId: idField(fields, 'consumer_id') }),
+    type: asNumber(fields.members.subscription_type, 'subscription_type'),
+  }));
+}
+
+/** An exclusive subscription, unless `details` say otherwise. @throws RangeError when the consumer's id is not a u64. */
+export function encodeSubscription(
+  subscription: string,
+  consumerName: string,
+  details: Partial<Pick<Subscription, 'consumerId' | 'type'>> = {},
+): string {
   return formatJson({
-    consumer_id: null,
+    consumer_id: details.consumerId === undefined ? null : u64(details.consumerId),
     consumer_name: consumerName,
     subscription_name: subscription,
-    subscription_type: 0,
+    subscription_type: details.type ?? 0,
   });
-}
-
-/** The last offset that an uploaded object holds. */
-export function decodeObjectEnd(bytes: Uint8Array): Decoded<bigint> {
-  return decode(bytes, (json) => asOffset(asObject(json, 'object').end_offset, 'end_offset'));
-}
-
-export function decodeLoadReport(bytes: Uint8Array, broker: string): Decoded<LoadReport> {
-  return decode(bytes, (json) => {
-    const fields = asObject(json, 'report');
-    const usage = new Map<string, number>();
-    for (const item of asList(fields.resources_usage, 'resources_usage')) {
-      const resource = asObject(item, 'resource');
-      usage.set(asString(resource.resource, 'resource'), asNumber(resource.usage, 'usage'));
-    }
-    return {
-      broker: fields.broker_id === undefined ? broker : asId(fields.broker_id, 'broker_id'),
-      timestamp: orZero(fields.timestamp, 'timestamp'),
-      cpuPercent: usage.get('CPU') ?? 0,
-      memoryPercent: usage.get('Memory') ?? 0,
-      diskIo: usage.get('DiskIO') ?? 0,
-      networkIo: usage.get('NetworkIO') ?? 0,
-      throughputMegabytesPerSecond: orZero(fields.total_throughput_mbps, 'total_throughput_mbps'),
-      topics: fields.topic_list === undefined ? currentTopics(fields.topics) : oldTopics(fields.topic_list),
-    };
-  });
-}
-
-/** In the form of 0.7: totals are sums over the topics, a broker's total lag is always 0 (contract 4.1). */
-export function encodeLoadReport(report: LoadReport): string {
-  return formatJson({
-    broker_id: BigInt(report.broker),
-    resources_usage: [
-      { resource: 'CPU', usage: jsonFloat(report.cpuPercent) },
-      { resource: 'Memory', usage: jsonFloat(report.memoryPercent) },
-      { resource: 'DiskIO', usage: jsonFloat(report.diskIo) },
-      { resource: 'NetworkIO', usage: jsonFloat(report.networkIo) },
-    ],
-    timestamp: report.timestamp,
-    topics: report.topics.map((topic) => ({
-      backlog_messages: topic.backlogMessages,
-      byte_rate: topic.bytesPerSecond,
-      byte_rate_mbps: jsonFloat(topic.bytesPerSecond / 1e6),
-      consumer_count: topic.consumers,
-      message_rate: topic.messagesPerSecond,
-      producer_count: topic.producers,
-      subscription_count: topic.subscriptions,
-      topic_name: topic.topic,
-    })),
-    total_lag_messages: 0,
-    total_message_rate: report.topics.reduce((total, topic) => total + topic.messagesPerSecond, 0),
-    total_throughput_mbps: jsonFloat(report.throughputMegabytesPerSecond),
-  });
-}
-
-function currentTopics(json: Json | undefined): readonly TopicLoad[] {
-  if (json === undefined) return [];
-  return asList(json, 'topics').map((item) => {
-    const topic = asObject(item, 'topic');
-    return {
-      topic: asString(topic.topic_name, 'topic_name'),
-      messagesPerSecond: orZero(topic.message_rate, 'message_rate'),
-      bytesPerSecond: orZero(topic.byte_rate, 'byte_rate'),
-      producers: orZero(topic.producer_count, 'producer_count'),
-      consumers: orZero(topic.consumer_count, 'consumer_count'),
-      subscriptions: orZero(topic.subscription_count, 'subscription_count'),
-      backlogMessages: orZero(topic.backlog_messages, 'backlog_messages'),
-    };
-  });
-}
-
-/** Reports of 0.6.2 and before name their topics and nothing more. */
-function oldTopics(json: Json): readonly TopicLoad[] {
-  return asList(json, 'topic_list').map((item) => ({
-    topic: asString(item, 'topic name'),
-    messagesPerSecond: 0,
-    bytesPerSecond: 0,
-    producers: 0,
-    consumers: 0,
-    subscriptions: 0,
-    backlogMessages: 0,
-  }));
 }
