@@ -47,9 +47,8 @@ export async function execute(options: ExecuteOptions): Promise<Execution> {
   let revision = 0;
 
   async function commitPack(pack: readonly TopicTransaction[]): Promise<boolean> {
-    const record = failoverRecord(options, pack);
-    const operations = pack.flatMap((topic) => topic.operations);
-    const result = await options.authority.commit(mergeCompares(pack), record ? [...operations, record] : operations);
+    const operations = [...pack.flatMap((topic) => topic.operations), ...failoverRecords(options, pack)];
+    const result = await options.authority.commit(mergeCompares(pack), operations);
     if (result.outcome === 'fenced') return false;
     if (result.outcome === 'applied') {
       revision = result.revision;
@@ -115,7 +114,8 @@ async function readHistory(options: ExecuteOptions, assign: Assign): Promise<Top
     const ended =
       assign.release === undefined ? 0 : (metadata.owners.get(assign.topic)?.get(assign.release.broker) ?? 0);
     if (state !== undefined && decoded?.ok && decoded.value.sealed && state.modRevision > ended) {
-      sealedOffset = decoded.value.lastCommittedOffset;
+      const offset = decoded.value.lastCommittedOffset;
+      if (sealedOffset === undefined || offset > sealedOffset) sealedOffset = offset;
     }
     for (const { key, value } of objects.entries) {
       const end = parseKey(key).kind === 'object' ? decodeObjectEnd(value) : undefined;
@@ -151,22 +151,24 @@ export interface FailoverRecord {
 
 export const HISTORY_PREFIX = `${OWN_PREFIX}history/`;
 
-function failoverRecord(options: ExecuteOptions, pack: readonly TopicTransaction[]): Operation | undefined {
-  const released = pack.flatMap(({ assign }) => assign.release ?? []);
-  const [first] = released;
-  if (first === undefined) return undefined;
+function failoverRecords(options: ExecuteOptions, pack: readonly TopicTransaction[]): readonly Operation[] {
+  const failovers = pack.flatMap(({ assign }) => (assign.release === undefined ? [] : [{ ...assign.release, assign }]));
   const committedAt = options.now();
-  const death = options.deaths.get(first.broker);
-  const record: FailoverRecord = {
-    kind: 'Failover',
-    pod: death?.pod ?? null,
-    broker: first.broker,
-    proof: first.proof,
-    provenAt: death?.provenAt ?? committedAt,
-    committedAt,
-    topics: released.length,
-    to: [...new Set(pack.map(({ assign }) => assign.to))],
-  };
-  const order = String(committedAt).padStart(15, '0');
-  return { put: `${HISTORY_PREFIX}${order}-${randomUUID()}`, value: JSON.stringify(record) };
+  return [...Map.groupBy(failovers, ({ broker }) => broker)].flatMap(([broker, released]) => {
+    const [first] = released;
+    if (first === undefined) return [];
+    const death = options.deaths.get(broker);
+    const record: FailoverRecord = {
+      kind: 'Failover',
+      pod: death?.pod ?? null,
+      broker,
+      proof: first.proof,
+      provenAt: death?.provenAt ?? committedAt,
+      committedAt,
+      topics: released.length,
+      to: [...new Set(released.map(({ assign }) => assign.to))],
+    };
+    const order = String(committedAt).padStart(15, '0');
+    return [{ put: `${HISTORY_PREFIX}${order}-${randomUUID()}`, value: JSON.stringify(record) }];
+  });
 }

@@ -4,7 +4,14 @@
  */
 import type { Assign } from '../core/assignment.ts';
 import { hasHistory, type OffsetEvidence, seedOffset } from '../core/offsets.ts';
-import { assignmentKey, brokerStateKey, registrationKey, sealedStateKey, unassignedKey } from '../danube/keys.ts';
+import {
+  assignmentKey,
+  brokerStateKey,
+  registrationKey,
+  sealedStateKey,
+  topicKey,
+  unassignedKey,
+} from '../danube/keys.ts';
 import { OWN_PREFIX } from '../danube/metadata.ts';
 import { encodeSealedState, NULL_VALUE } from '../danube/values.ts';
 import type { Compare, Operation } from '../etcd/port.ts';
@@ -51,6 +58,8 @@ export function topicTransaction(
     operations.push({ delete: unassignedKey(topic) });
   }
   if (assign.release !== undefined) releaseAssignment(assign.release, topic, compares, operations);
+  // An orphan stands on nothing else that could tell that it was deleted meanwhile.
+  if (assign.reason === 'Orphan') compares.push({ key: topicKey(topic), exists: true });
   if (history !== undefined && needsSeed(assign, history.evidence, policy)) {
     const offset = seedOffset(history.evidence, BigInt(policy.offsetMargin));
     for (const [root, modRevision] of history.stateRevisions) {
@@ -88,9 +97,10 @@ function needsSeed(assign: Assign, evidence: OffsetEvidence, policy: SeedPolicy)
   if (!policy.resumeOffsets || assign.seed === 'never') return false;
   if (assign.seed === 'always') return true;
   if (!hasHistory(evidence)) return false;
-  // A sealed state that covers all that is known is the last owner's own word; anything else is a crash.
-  const { sealedOffset } = evidence;
-  const known = [...evidence.objectEnds, ...evidence.cursors];
+  // A sealed state that covers all that is known is the last owner's own word; anything else is a crash. One behind our
+  // last seed was left by an owner from before it.
+  const { sealedOffset, lastSeed } = evidence;
+  const known = [...evidence.objectEnds, ...evidence.cursors, ...(lastSeed === undefined ? [] : [lastSeed])];
   return sealedOffset === undefined || known.some((offset) => offset > sealedOffset);
 }
 
@@ -102,17 +112,24 @@ export function packTransactions(topics: readonly TopicTransaction[]): readonly 
   const packs: TopicTransaction[][] = [];
   let pack: TopicTransaction[] = [];
   let compares = new Set<string>();
+  let dead = new Set<string>();
   let operations = 0;
   for (const topic of topics) {
-    const added = topic.compares.filter((compare) => !compares.has(compare.key)).length;
+    const { release } = topic.assign;
+    const addedCompares = topic.compares.filter((compare) => !compares.has(compare.key)).length;
+    // Each dead broker leaves a record, which is one more operation.
+    const addedOperations = topic.operations.length + (release === undefined || dead.has(release.broker) ? 0 : 1);
     const full =
-      compares.size + added > MAX_PER_TRANSACTION || operations + topic.operations.length > MAX_PER_TRANSACTION;
+      compares.size + addedCompares > MAX_PER_TRANSACTION || operations + addedOperations > MAX_PER_TRANSACTION;
     if (full && pack.length > 0) {
       packs.push(pack);
       pack = [];
       compares = new Set();
+      dead = new Set();
       operations = 0;
     }
+    if (release !== undefined && !dead.has(release.broker)) operations += 1;
+    if (release !== undefined) dead.add(release.broker);
     pack.push(topic);
     for (const compare of topic.compares) compares.add(compare.key);
     operations += topic.operations.length;
