@@ -21,6 +21,7 @@ export interface Pod extends KubeObject {
     readonly volumes?: readonly { readonly persistentVolumeClaim?: unknown }[];
   };
   readonly status?: {
+    readonly phase?: string;
     readonly podIP?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
     readonly containerStatuses?: readonly {
@@ -36,10 +37,12 @@ export interface Pod extends KubeObject {
 const CLIENT_PORT = 6650;
 
 export function toBrokerPod(pod: Pod): BrokerPod {
+  // The Pod stays listed with its last address, which the next Pod may have got.
+  const hasEnded = pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
   return {
     name: pod.metadata.name,
     uid: pod.metadata.uid ?? '',
-    ip: pod.status?.podIP,
+    ip: hasEnded ? undefined : pod.status?.podIP,
     deleting: pod.metadata.deletionTimestamp !== undefined,
     ready: pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
     persistentVolume: pod.spec?.volumes?.some((volume) => volume.persistentVolumeClaim !== undefined) ?? false,
