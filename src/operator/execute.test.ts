@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import type { Assign } from '../core/assignment.ts';
 import { buildSnapshot } from '../core/snapshot-builder.ts';
 import type { Compare, Entry, EtcdPort, Operation } from '../etcd/port.ts';
-import type { FencedCommit } from './authority.ts';
 import { type ExecuteOptions, execute, type FailoverRecord, HISTORY_PREFIX } from './execute.ts';
 
 const NOW = 1_795_000_000_000;
+
+type FencedCommit = Awaited<ReturnType<ExecuteOptions['authority']['commit']>>;
 
 interface Commit {
   readonly compares: readonly Compare[];
