@@ -3,12 +3,12 @@
  * leader key, held under one stable id per policy (design §4). The Kubernetes Lease elects; this is what makes it safe.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterMetadata } from '../core/snapshot.ts';
 import type { AuthorityView } from '../core/status.ts';
 import { LEADER_KEY } from '../danube/keys.ts';
 import { OWN_PREFIX } from '../danube/metadata.ts';
-import { type Compare, type Entry, EtcdError, type EtcdPort, type Operation } from '../etcd/port.ts';
+import { createLane, type Lane, type LaneResult } from '../etcd/lane.ts';
+import { type Compare, EtcdError, type EtcdPort, type Operation } from '../etcd/port.ts';
 import type { Logger } from './logger.ts';
 
 const IDENTITY_KEY = `${OWN_PREFIX}identity`;
@@ -20,7 +20,6 @@ const LEADER_LEASE_SECONDS = 20;
 const KEEP_ALIVE_MS = 5000;
 /** A broker whose key we took notices at its next look, up to 10 s later (contract §3). */
 const QUIET_MS = 12_000;
-const RETRY_MS = 200;
 
 export interface AuthorityOptions {
   readonly etcd: EtcdPort;
@@ -36,11 +35,8 @@ export interface AuthorityOptions {
   readonly now: () => number;
 }
 
-export type FencedCommit =
-  | { readonly outcome: 'applied'; readonly revision: number }
-  | { readonly outcome: 'refused'; readonly revision: number; readonly found: readonly Entry[] }
-  /** Somebody else leads; nothing more may be written. */
-  | { readonly outcome: 'fenced' };
+/** What became of a transaction under the fence; never unknown. */
+export type FencedCommit = LaneResult;
 
 export interface Authority {
   view(): AuthorityView;
@@ -58,6 +54,8 @@ interface Fence {
   readonly value: string;
   readonly epoch: number;
   readonly revision: number;
+  /** What is written under it. */
+  readonly lane: Lane;
 }
 
 /** A u64 below 2^53 that is the same for every replica and start, and no broker's but by a chance of 2^-53. */
@@ -74,7 +72,6 @@ export function createAuthority(options: AuthorityOptions): Authority {
   let fenced = false;
   let lease: string | undefined;
   let leaderRevision = 0;
-  let laneRevision = 0;
   let quietUntil = 0;
   let clusterUID: string | undefined;
   let state: AuthorityView['state'] = 'Connecting';
@@ -137,9 +134,19 @@ export function createAuthority(options: AuthorityOptions): Authority {
     // The nonce tells whether it is ours, however the call ended.
     const after = await etcd.get(FENCE_KEY);
     if (after?.value.toString('utf8') !== value) return false;
-    fence = { value, epoch, revision: after.modRevision };
+    const lane = createLane({
+      etcd,
+      key: LANE_KEY,
+      revision: (await etcd.get(LANE_KEY))?.modRevision ?? 0,
+      epoch,
+      fence: { key: FENCE_KEY, value },
+      guards: [{ key: LEADER_KEY, value: leaderId }],
+      signal: closed.signal,
+      onUnknown: (error) =>
+        log.warn({ policy: policy.name, error: error.message }, 'outcome of a transaction unknown; reading back'),
+    });
+    fence = { value, epoch, revision: after.modRevision, lane };
     fenced = false;
-    laneRevision = (await etcd.get(LANE_KEY))?.modRevision ?? 0;
     log.info({ policy: policy.name, epoch, identity: options.identity }, 'took the fence');
     return true;
   }
@@ -195,35 +202,6 @@ export function createAuthority(options: AuthorityOptions): Authority {
     return metadata.own.get(FENCE_KEY)?.value !== fence.value;
   }
 
-  /** After an error: makes the outcome certain by moving the lane on, so that a late request can no longer apply. */
-  async function resolveUnknown(held: Fence, transaction: string): Promise<number | undefined> {
-    const barriers = new Set<string>();
-    for (;;) {
-      const barrier = randomUUID();
-      barriers.add(barrier);
-      const result = await etcd.commit(
-        [{ key: LANE_KEY, modRevision: laneRevision }],
-        [{ put: LANE_KEY, value: laneValue(held.epoch, barrier) }],
-      );
-      if (result.outcome === 'applied') {
-        laneRevision = result.revision;
-        return undefined;
-      }
-      if (result.outcome === 'refused') {
-        const lane = result.found.find((entry) => entry.key === LANE_KEY);
-        const author = lane === undefined ? undefined : parseLane(lane.value.toString('utf8'));
-        laneRevision = lane?.modRevision ?? 0;
-        if (author === transaction) return laneRevision;
-        if (author !== undefined && barriers.has(author)) return undefined;
-        fenced = true;
-        return undefined;
-      }
-      await delay(RETRY_MS, undefined, { signal: closed.signal }).catch(() => {
-        throw new EtcdError('closed before the outcome of a transaction was known', { cause: result.error });
-      });
-    }
-  }
-
   return {
     view: () => ({
       state: fenced ? 'Fenced' : state,
@@ -253,37 +231,11 @@ export function createAuthority(options: AuthorityOptions): Authority {
     },
 
     async commit(compares, operations) {
-      const held = fence;
-      if (held === undefined || fenced) return { outcome: 'fenced' };
-      const transaction = randomUUID();
-      const result = await etcd.commit(
-        [
-          { key: FENCE_KEY, value: held.value },
-          { key: LEADER_KEY, value: leaderId },
-          { key: LANE_KEY, modRevision: laneRevision },
-          ...compares,
-        ],
-        [{ put: LANE_KEY, value: laneValue(held.epoch, transaction) }, ...operations],
-      );
-      if (result.outcome === 'applied') {
-        laneRevision = result.revision;
-        return result;
-      }
-      if (result.outcome === 'unknown') {
-        log.warn(
-          { policy: policy.name, error: result.error.message },
-          'outcome of a transaction unknown; reading back',
-        );
-        const revision = await resolveUnknown(held, transaction);
-        if (revision !== undefined) return { outcome: 'applied', revision };
-        return fenced ? { outcome: 'fenced' } : { outcome: 'refused', revision: laneRevision, found: [] };
-      }
-      const found = new Map(result.found.map((entry) => [entry.key, entry]));
-      if (found.get(FENCE_KEY)?.value.toString('utf8') !== held.value) {
-        fenced = true;
-        return { outcome: 'fenced' };
-      }
-      laneRevision = found.get(LANE_KEY)?.modRevision ?? 0;
+      if (fence === undefined || fenced) return { outcome: 'fenced' };
+      const { lane } = fence;
+      const result = await lane.commit(compares, operations);
+      // Meanwhile another fence may have been taken; that one is not concerned.
+      if (result.outcome === 'fenced' && fence?.lane === lane) fenced = true;
       return result;
     },
 
@@ -298,15 +250,6 @@ export function createAuthority(options: AuthorityOptions): Authority {
 /** A zombie broker may lead on without a registration; its report or state key shows that the id is a broker's. */
 function isBroker(metadata: ClusterMetadata, id: string): boolean {
   return metadata.registrations.has(id) || metadata.reports.has(id) || metadata.states.has(id);
-}
-
-function laneValue(epoch: number, transaction: string): string {
-  return JSON.stringify({ epoch, transaction });
-}
-
-function parseLane(text: string): string | undefined {
-  const transaction = parseObject(text).transaction;
-  return typeof transaction === 'string' ? transaction : undefined;
 }
 
 /** @throws EtcdError when the key holds something that is not ours: going on could reuse an epoch. */
