@@ -42,6 +42,9 @@ export interface TopicAuditOptions {
   readonly onForeignAssignment: (topic: string, broker: string, revision: number) => void;
 }
 
+/** Beyond every u64: the seal of an owner that was not seen to start does not tell whether it wrote anything. */
+const UNKNOWN_BASE = 2n ** 64n;
+
 /** Memory: one record per topic that exists, with an entry per subscription of a reliable one. */
 export function createTopicAudit({ ledger, brokers, onForeignAssignment }: TopicAuditOptions): TopicAudit {
   const topics = new Map<string, Topic>();
@@ -469,6 +472,7 @@ export function createTopicAudit({ ledger, brokers, onForeignAssignment }: Topic
     begin(revision) {
       for (const topic of topics.values()) {
         ledger.withdraw(topic.name);
+        topic.past.base = UNKNOWN_BASE;
         const { marker, state } = topic;
         if (topic.owners.length === 0 && marker?.kind === 'unload' && marker.fromBroker !== undefined) {
           const sealed = state?.sealed === true && state.revision > marker.revision;
