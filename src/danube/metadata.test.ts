@@ -1,0 +1,223 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ClusterMetadata } from '../core/snapshot.ts';
+import { type RecordedEvent, recordedEvents, recordedSnapshot } from './fixtures.ts';
+import { createMetadataFold, type MetadataFold, type StoredKey } from './metadata.ts';
+
+function put(fold: MetadataFold, key: string, value: string, revision: number, created = revision): void {
+  fold.put({ key, value: Buffer.from(value), createRevision: created, modRevision: revision });
+}
+
+/** All that the metadata says, in a form that two folds can be compared by. */
+function plain(metadata: ClusterMetadata) {
+  const topics = [...metadata.topics].sort();
+  const topicsOf = [...metadata.topicsOf].map(([broker, owned]) => [broker, [...owned].sort(), owned.size] as const);
+  const named = new Set([...topics, ...metadata.unowned, ...topicsOf.flatMap(([, owned]) => owned)]);
+  return {
+    leader: metadata.leader,
+    registrations: sorted(metadata.registrations),
+    states: sorted(metadata.states),
+    reports: sorted(metadata.reports),
+    markers: sorted(metadata.markers),
+    sealed: sorted(metadata.sealed),
+    problems: sorted(metadata.problems),
+    own: sorted(metadata.own),
+    topics,
+    topicCount: metadata.topics.size,
+    reliableTopics: metadata.reliableTopics,
+    topicsOf: topicsOf.sort(),
+    unowned: [...metadata.unowned].sort(),
+    owners: [...named].sort().map((topic) => [topic, sorted(metadata.owners.get(topic) ?? new Map())]),
+    deliveries: [...named].sort().map((topic) => [topic, metadata.deliveries.get(topic)]),
+  };
+}
+
+function sorted<T>(map: ReadonlyMap<string, T>): readonly (readonly [string, T])[] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Keys as etcd holds them after the events up to a revision. */
+function storedAt(events: readonly RecordedEvent[], revision: number): readonly StoredKey[] {
+  const stored = new Map<string, StoredKey>();
+  for (const { rev, type, key, value = '' } of events) {
+    if (rev > revision) break;
+    if (type === 'DELETE') stored.delete(key);
+    else {
+      const createRevision = stored.get(key)?.createRevision ?? rev;
+      stored.set(key, { key, value: Buffer.from(value), createRevision, modRevision: rev });
+    }
+  }
+  return [...stored.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+function foldAtOnce(keys: readonly StoredKey[]): ClusterMetadata {
+  const fold = createMetadataFold();
+  for (const key of keys) fold.put(key);
+  return fold.metadata;
+}
+
+describe('the life of a real cluster, event by event', () => {
+  it.each(['history', 'history-2'] as const)('gives at any moment what reading all keys then gives (%s)', (file) => {
+    const events = recordedEvents(file);
+    const fold = createMetadataFold();
+    const created = new Map<string, number>();
+    const last = events.at(-1)?.rev ?? 0;
+    const moments = new Set([1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((tenth) => Math.floor((last * tenth) / 10)));
+    let compared = 0;
+
+    for (const [index, { rev, type, key, value = '' }] of events.entries()) {
+      if (type === 'DELETE') {
+        created.delete(key);
+        fold.delete(key, rev);
+      } else {
+        created.set(key, created.get(key) ?? rev);
+        put(fold, key, value, rev, created.get(key));
+      }
+      const next = events[index + 1]?.rev;
+      for (const moment of moments) {
+        if (moment < rev || (next !== undefined && moment >= next)) continue;
+        expect(plain(fold.metadata)).toEqual(plain(foldAtOnce(storedAt(events, moment))));
+        compared += 1;
+      }
+    }
+
+    expect(compared).toBe(10);
+  });
+
+  it('gives at its end the recorded snapshot', () => {
+    const snapshot = recordedSnapshot();
+    const fold = createMetadataFold();
+    for (const { key, value } of snapshot) put(fold, key, value, 1);
+    const { metadata } = fold;
+
+    expect(metadata.registrations.size).toBe(snapshot.filter(({ key }) => key.startsWith('/cluster/register/')).length);
+    expect(metadata.topics.size).toBe(snapshot.filter(({ key }) => /^\/namespaces\/.*\/topics\//.test(key)).length);
+    expect(metadata.topics.size).toBeGreaterThan(10);
+    expect([...metadata.problems]).toEqual([]);
+    for (const [broker, owned] of metadata.topicsOf) {
+      for (const topic of owned) expect(metadata.owners.get(topic)?.has(broker)).toBe(true);
+    }
+  });
+});
+
+describe('owners, topics of brokers and topics without an owner', () => {
+  const topic = fc.constantFrom('/d/a', '/d/b', '/d/c');
+  const broker = fc.constantFrom('1', '2', '18446744073709551615');
+  const key = fc.oneof(
+    fc.tuple(broker, topic).map(([id, name]) => `/cluster/brokers/${id}${name}`),
+    topic.map((name) => `/cluster/unassigned${name}`),
+    topic.map((name) => `/namespaces/d/topics${name}`),
+    topic.map((name) => `/topics${name}/delivery`),
+  );
+  const event = fc.record({ key, isPut: fc.boolean(), isBad: fc.boolean() });
+
+  it('agree with the keys after any puts and deletes, in any order', () => {
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 40 }), (events) => {
+        const fold = createMetadataFold();
+        const stored = new Map<string, { readonly isBad: boolean; readonly revision: number }>();
+
+        for (const [index, { key: name, isPut, isBad }] of events.entries()) {
+          if (isPut) {
+            put(fold, name, isBad ? '' : name.endsWith('/delivery') ? '"Reliable"' : 'null', index + 1);
+            stored.set(name, { isBad, revision: index + 1 });
+          } else {
+            fold.delete(name, index + 1);
+            stored.delete(name);
+          }
+        }
+
+        const { metadata } = fold;
+        const isThere = (name: string) => stored.get(name)?.isBad === false;
+        for (const name of ['/d/a', '/d/b', '/d/c']) {
+          const owners = ['1', '2', '18446744073709551615'].filter((id) => stored.has(`/cluster/brokers/${id}${name}`));
+          expect([...(metadata.owners.get(name)?.keys() ?? [])].sort()).toEqual(owners.sort());
+          for (const id of owners) {
+            expect(metadata.owners.get(name)?.get(id)).toBe(stored.get(`/cluster/brokers/${id}${name}`)?.revision);
+            expect([...(metadata.topicsOf.get(id) ?? [])]).toContain(name);
+          }
+          const exists = stored.has(`/namespaces/d/topics${name}`);
+          const marked = isThere(`/cluster/unassigned${name}`);
+          expect([...metadata.topics].includes(name)).toBe(exists);
+          expect(metadata.markers.has(name)).toBe(marked);
+          expect(metadata.unowned.has(name)).toBe((exists || marked) && owners.length === 0);
+          expect(metadata.deliveries.get(name)).toBe(isThere(`/topics${name}/delivery`) ? 'Reliable' : undefined);
+        }
+        for (const owned of metadata.topicsOf.values()) expect([...owned].length).toBe(owned.size);
+        expect([...metadata.topicsOf.values()].every(({ size }) => size > 0)).toBe(true);
+        expect(metadata.revision).toBe(events.length);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('a value that is not what its key promises', () => {
+  it('counts as absent, is named as a problem, and is forgotten when it is put right or deleted', () => {
+    const fold = createMetadataFold();
+    put(fold, '/cluster/register/1', '{"broker_url":1}', 1);
+    put(fold, '/topics/d/a/delivery', '"Sometimes"', 2);
+    expect(fold.metadata.registrations.size).toBe(0);
+    expect([...fold.metadata.problems.keys()].sort()).toEqual(['/cluster/register/1', '/topics/d/a/delivery']);
+
+    put(fold, '/topics/d/a/delivery', '"Reliable"', 3);
+    fold.delete('/cluster/register/1', 4);
+
+    expect(fold.metadata.deliveries.get('/d/a')).toBe('Reliable');
+    expect([...fold.metadata.problems]).toEqual([]);
+  });
+
+  it('does not leave the good value of before in place', () => {
+    const fold = createMetadataFold();
+    put(fold, '/cluster/leader', '7', 1);
+
+    put(fold, '/cluster/leader', '"seven"', 2);
+
+    expect(fold.metadata.leader).toBeUndefined();
+  });
+});
+
+describe('what is read from a key', () => {
+  it('of a registration: the address, and of the admin address only the port', () => {
+    const fold = createMetadataFold();
+    const value =
+      '{"admin_addr":"http://0.0.0.0:50051","broker_url":"http://10.0.0.7:6650","connect_url":"http://x:1"}';
+
+    put(fold, '/cluster/register/18446744073709551615', value, 9, 5);
+
+    expect(fold.metadata.registrations.get('18446744073709551615')).toEqual({
+      brokerUrl: 'http://10.0.0.7:6650',
+      adminPort: 50051,
+      createRevision: 5,
+    });
+  });
+
+  it('of the storage: its root, from an uploaded object', () => {
+    const fold = createMetadataFold();
+
+    put(fold, '/my/root/storage/topics/d/a/objects/cur', '{"start":"00000000000000000030"}', 1);
+
+    expect([...fold.metadata.storageRoots]).toEqual(['/my/root']);
+  });
+
+  it('of a state without a mode: active, as the brokers have it', () => {
+    const fold = createMetadataFold();
+
+    put(fold, '/cluster/brokers/1/state', '{"mode":null}', 1);
+
+    expect(fold.metadata.states.get('1')).toEqual({ mode: 'active', modRevision: 1 });
+  });
+
+  it('the metadata that was handed out does not change any more', () => {
+    const fold = createMetadataFold();
+    put(fold, '/namespaces/d/topics/d/a', 'null', 1);
+    const before = fold.metadata;
+    const copy = plain(before);
+
+    put(fold, '/cluster/brokers/1/d/a', 'null', 2);
+    fold.delete('/namespaces/d/topics/d/a', 3);
+
+    expect(plain(before)).toEqual(copy);
+    expect(plain(fold.metadata)).not.toEqual(copy);
+  });
+});
