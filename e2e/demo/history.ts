@@ -1,10 +1,12 @@
 /**
  * Follows the whole history of the brokers' etcd, revision by revision, and keeps what the demo must prove: who owned
- * what when. It knows nothing of the operator but its records of failovers.
+ * what when. It knows nothing of the operator but its records of failovers; whether all was as it should be is the auditor's word.
  */
+import { type Auditor, type AuditorOptions, createAuditor } from '../../src/danube/audit/auditor.ts';
 import { parseKey } from '../../src/danube/keys.ts';
 import type { EtcdPort, WatchedEvent } from '../../src/etcd/port.ts';
 import { type FailoverRecord, HISTORY_PREFIX } from '../../src/operator/execute.ts';
+import { type Follower, followEvents } from '../audit.ts';
 
 export interface OwnershipEvent {
   readonly topic: string;
@@ -19,6 +21,8 @@ export interface HistoryFold {
   readonly owners: ReadonlyMap<string, ReadonlySet<string>>;
   /** Topics that had two owners at the end of any revision. */
   readonly doublyOwned: ReadonlySet<string>;
+  /** Has read the same history. */
+  readonly auditor: Auditor;
   /** Every PUT of an assignment, in order. */
   readonly assigned: readonly OwnershipEvent[];
   readonly registered: ReadonlySet<string>;
@@ -28,41 +32,40 @@ export interface HistoryFold {
   apply(events: readonly WatchedEvent[], at: number): void;
 }
 
-export function createHistoryFold(): HistoryFold {
+/** `snapshot` is what stood before the history begins: nothing of the brokers, or the fold would not know of it. */
+export function createHistoryFold(snapshot?: AuditorOptions['snapshot']): HistoryFold {
+  const auditor = createAuditor(snapshot === undefined ? {} : { snapshot });
   const owners = new Map<string, Set<string>>();
-  const doublyOwned = new Set<string>();
   const assigned: OwnershipEvent[] = [];
   const registered = new Set<string>();
   const topics = new Set<string>();
   const failovers: FailoverRecord[] = [];
   let leader: string | undefined;
 
-  function applyRevision(events: readonly WatchedEvent[], at: number): void {
-    const touched = new Set<string>();
-    for (const { type, entry } of events) {
-      const key = parseKey(entry.key);
-      const present = type === 'put';
-      if (key.kind === 'leader') leader = present ? entry.value.toString('utf8') : undefined;
-      if (key.kind === 'registration') toggle(registered, key.broker, present);
-      if (key.kind === 'topic') toggle(topics, key.topic, present);
-      if (key.kind === 'assignment') {
-        const brokers = owners.get(key.topic) ?? new Set<string>();
-        toggle(brokers, key.broker, present);
-        owners.set(key.topic, brokers);
-        touched.add(key.topic);
-        if (present) assigned.push({ topic: key.topic, broker: key.broker, revision: entry.modRevision, at });
-      }
-      if (present && entry.key.startsWith(HISTORY_PREFIX)) {
-        failovers.push(JSON.parse(entry.value.toString('utf8')) as FailoverRecord);
-      }
+  function applyEvent({ type, entry }: WatchedEvent, at: number): void {
+    const key = parseKey(entry.key);
+    const present = type === 'put';
+    if (key.kind === 'leader') leader = present ? entry.value.toString('utf8') : undefined;
+    if (key.kind === 'registration') toggle(registered, key.broker, present);
+    if (key.kind === 'topic') toggle(topics, key.topic, present);
+    if (key.kind === 'assignment') {
+      const brokers = owners.get(key.topic) ?? new Set<string>();
+      toggle(brokers, key.broker, present);
+      owners.set(key.topic, brokers);
+      if (present) assigned.push({ topic: key.topic, broker: key.broker, revision: entry.modRevision, at });
     }
-    // Between two events of one transaction nobody can look.
-    for (const topic of touched) if ((owners.get(topic)?.size ?? 0) > 1) doublyOwned.add(topic);
+    if (present && entry.key.startsWith(HISTORY_PREFIX)) {
+      failovers.push(JSON.parse(entry.value.toString('utf8')) as FailoverRecord);
+    }
   }
 
   return {
     owners,
-    doublyOwned,
+    get doublyOwned() {
+      const found = auditor.findings().filter(({ kind }) => kind === 'DoublyOwned');
+      return new Set(found.flatMap(({ topic }) => topic ?? []));
+    },
+    auditor,
     assigned,
     registered,
     topics,
@@ -71,7 +74,8 @@ export function createHistoryFold(): HistoryFold {
       return leader;
     },
     apply(events, at) {
-      for (const group of byRevision(events)) applyRevision(group, at);
+      auditor.apply(events, at);
+      for (const event of events) applyEvent(event, at);
     },
   };
 }
@@ -81,38 +85,13 @@ function toggle(set: Set<string>, item: string, present: boolean): void {
   else set.delete(item);
 }
 
-function byRevision(events: readonly WatchedEvent[]): readonly (readonly WatchedEvent[])[] {
-  const groups: WatchedEvent[][] = [];
-  let revision: number | undefined;
-  for (const event of events) {
-    if (event.entry.modRevision !== revision) groups.push([]);
-    revision = event.entry.modRevision;
-    groups.at(-1)?.push(event);
-  }
-  return groups;
-}
-
-export interface HistoryFollower {
+export interface HistoryFollower extends Follower {
   readonly fold: HistoryFold;
-  stop(): Promise<void>;
 }
 
 /** Starts before anything else writes, so that it sees every revision. @throws EtcdError */
 export async function followHistory(etcd: EtcdPort): Promise<HistoryFollower> {
-  const fold = createHistoryFold();
-  const stopped = new AbortController();
-  const { revision } = await etcd.read('');
-  const following = (async () => {
-    for await (const message of etcd.watch('', revision + 1, stopped.signal)) {
-      if (message.kind === 'events') fold.apply(message.events, Date.now());
-      if (message.kind === 'compacted') throw new Error('the history was compacted: the counts would not be complete');
-    }
-  })();
-  return {
-    fold,
-    async stop() {
-      stopped.abort();
-      await following;
-    },
-  };
+  const snapshot = await etcd.read('');
+  const fold = createHistoryFold(snapshot);
+  return { fold, ...followEvents(etcd, snapshot.revision, fold.apply) };
 }

@@ -6,6 +6,7 @@ import { copyFileSync, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generateTopics } from '../../src/sim/topics.ts';
+import { violations } from '../audit.ts';
 import { type DemoCluster, type Incarnation, startDemoCluster } from './cluster.ts';
 import { type DemoOptions, parseOptions, USAGE } from './options.ts';
 import { type DemoResult, demoResult, faults, type Kill } from './result.ts';
@@ -41,6 +42,7 @@ async function main(options: DemoOptions): Promise<number> {
     else if (interrupted.signal.aborted) return 130;
     say('Producing has ended; waiting until every acknowledged message has arrived …');
     const ledger = await workload.finish();
+    await cluster.history.upToDate();
     const result = demoResult({
       history: cluster.history.fold,
       ledger,
@@ -49,7 +51,7 @@ async function main(options: DemoOptions): Promise<number> {
       kills,
       incarnations: await readIncarnations(cluster),
     });
-    return conclude(result, kills, options, say);
+    return conclude(result, faults(result, kills, violations(cluster.history.fold.auditor)), options, say);
   } catch (error) {
     if (interrupted.signal.aborted) return 130;
     say(error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -184,11 +186,10 @@ async function readIncarnations(cluster: DemoCluster): Promise<ReadonlyMap<strin
 
 function conclude(
   result: DemoResult,
-  kills: readonly Kill[],
+  found: readonly string[],
   options: DemoOptions,
   say: (line: string) => void,
 ): number {
-  const found = faults(result, kills);
   if (options.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
   say(
     `${result.topics} topics, ${result.unassigned} without a live owner, ${result.doublyOwned} ever owned twice; ` +

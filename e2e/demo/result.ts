@@ -121,8 +121,8 @@ function assignedAt(history: HistoryFold, { committedAt, to }: HistoryFold['fail
   return seen?.at ?? committedAt;
 }
 
-/** Why the run is not what it should be; empty when it is. */
-export function faults(result: DemoResult, kills: readonly Kill[]): readonly string[] {
+/** Why the run is not what it should be; empty when it is. `violations` are the auditor's. */
+export function faults(result: DemoResult, kills: readonly Kill[], violations: readonly string[]): readonly string[] {
   const found: string[] = [];
   if (result.topics === 0) found.push('there are no topics');
   if (result.unassigned > 0) found.push(`${result.unassigned} of ${result.topics} topics have no live owner`);
@@ -133,5 +133,6 @@ export function faults(result: DemoResult, kills: readonly Kill[]): readonly str
     if (!result.failovers.some((failover) => failover.pod === pod))
       found.push(`Pod ${pod} was killed and not failed over`);
   }
+  found.push(...violations);
   return found;
 }
