@@ -44,7 +44,7 @@ export function parseJson(text: string): Json {
 }
 
 /**
- * The value, many times faster than `parseJson` (a reviver is slow), and only if brokers can read it, too: no lone
+ * The value, several times faster than `parseJson` (a reviver is slow), and only if brokers can read it, too: no lone
  * surrogates, no numbers beyond a double. A name that an object holds twice is refused, since a rewrite could not tell
  * which of the two it means.
  * @throws SyntaxError that says what is wrong.

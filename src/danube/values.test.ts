@@ -45,6 +45,7 @@ describe('a marker', () => {
       { kind: 'rebalance', fromBroker: '1', timestamp: 1771180000, toBroker: '18446744073709551615' },
     ],
     ['{"from_broker":0,"reason":"drain_redirect","to_broker":null}', { kind: 'drain_redirect', fromBroker: '0' }],
+    ['{"reason":"unload","timestamp":"today"}', { kind: 'unload' }],
     ['{"reason":"split","from_broker":"?"}', { kind: 'unknown', reason: 'split' }],
   ])('%s is understood', (text, marker) => {
     expect(read(values.decodeMarker, text)).toEqual(marker);
