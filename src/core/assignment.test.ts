@@ -475,7 +475,7 @@ describe('whatever the picture', () => {
     reportSeenAt: fc.constantFrom<(number | false)[]>(false, 997, 999),
     adminAnswered: fc.boolean(),
     mode: fc.constantFrom('active', 'active', 'active', 'draining', 'drained'),
-    deadSince: fc.constantFrom(900, 999),
+    deadSince: fc.constantFrom(undefined, undefined, undefined, undefined, 900, 999),
   });
   const rememberedAs = fc.constantFrom<(false | { podUID: string | undefined })[]>(
     false,

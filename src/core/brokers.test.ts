@@ -133,6 +133,12 @@ describe('a registered broker without a successor', () => {
     expect(livenessOf('1', alone(container, broker))).toBe(expected);
   });
 
+  it('stays dead when the Pod that proved its end is gone, whatever its lease says', () => {
+    const gone: SnapshotParts = { pods: [], brokers: [{ id: 'a', pod: POD, deadSince: 110 }] };
+
+    expect(livenessOf('a', gone)).toBe('Dead: ContainerEnded');
+  });
+
   it('lives while its lease does, though its Pod is gone', () => {
     expect(livenessOf('1', { brokers: [{ id: '1', pod: POD }] })).toBe('Live');
   });

@@ -83,7 +83,10 @@ interface Case {
 function judgeRegistered({ snapshot, places, id, own }: Case): Liveness {
   const container = own?.container;
   const reportedAt = snapshot.metadata.reports.get(id)?.timestamp;
-  if (container === undefined) return { state: 'Live' };
+  if (container === undefined) {
+    // A process does not come back to life because the Pod that proved its end has been deleted, as in every roll-out.
+    return snapshot.deadSince.has(id) ? { state: 'Dead', proof: 'ContainerEnded' } : { state: 'Live' };
+  }
   const { runningSince, lastFinishedAt, restartCount } = container;
   if (isSuperseded(snapshot, places, id)) {
     // Whole seconds on both sides, clocks of the same node: a process of an earlier container cannot have reported

@@ -47,7 +47,7 @@ export interface BrokerParts {
   readonly adminAnswered?: boolean;
   /** false: seen by nobody of us before it was gone. Default: from the Pod of that name in the snapshot. */
   readonly remembered?: Partial<RememberedBroker> | false;
-  readonly deadSince?: number;
+  readonly deadSince?: number | undefined;
 }
 
 export interface PodParts extends Partial<Omit<BrokerPod, 'container'>> {
