@@ -51,20 +51,21 @@ export function operatorLogs({ kubelet }: DemoCluster): string {
     .join('\n');
 }
 
-/** Resolves with the condition once a policy has it so. */
+/** Resolves with the condition once a policy has it so; `message` is part of it. */
 export function untilCondition(
   readPolicy: () => Promise<RebalancePolicy>,
-  wanted: Pick<Condition, 'type' | 'status'> & { readonly reason?: string },
+  wanted: Pick<Condition, 'type' | 'status'> & { readonly reason?: string; readonly message?: string },
   timeoutMs = 20_000,
 ): Promise<Condition> {
   let last: Condition | undefined;
   return until(
     async () => {
       last = (await readPolicy()).status?.conditions?.find(({ type }) => type === wanted.type);
-      if (last?.status === wanted.status && (wanted.reason ?? last.reason) === last.reason) return last;
+      const { status, reason = last?.reason, message = '' } = wanted;
+      if (last?.status === status && last.reason === reason && last.message.includes(message)) return last;
       throw new Error(last === undefined ? 'it is absent' : `it is ${last.status} ${last.reason}: ${last.message}`);
     },
-    { what: `condition ${wanted.type} ${wanted.status} ${wanted.reason ?? ''}`.trimEnd(), timeoutMs, intervalMs: 100 },
+    { what: `condition ${JSON.stringify(wanted)}`, timeoutMs, intervalMs: 100 },
   );
 }
 
