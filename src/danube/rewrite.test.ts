@@ -12,6 +12,7 @@ describe('applyDifference', () => {
     ['a longer list', '{"a":[1,2],"x":9}', '{"a":[1,2]}', '{"a":[1,2,3]}', '{"a":[1,2,3],"x":9}'],
     ['a default that stays away', '{"x":1}', '{"a":0,"b":0}', '{"a":0,"b":1}', '{"x":1,"b":1}'],
     ['a list where the original has another', '{"a":[1]}', '{"a":[1,2]}', '{"a":[1,3]}', '{"a":[1,3]}'],
+    ['a list that grows to what the original has', '{"a":[1,2]}', '{"a":[1]}', '{"a":[1,3]}', '{"a":[1,3]}'],
     ['a value of another kind', '{"a":"1","x":2}', '{"a":1}', '{"a":null}', '{"a":null,"x":2}'],
     ['a lone number', '18446744073709551615', '18446744073709551615', '7', '7'],
   ])('applies %s', (_what, original, before, after, expected) => {

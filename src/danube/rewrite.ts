@@ -31,9 +31,13 @@ function merge(original: Node, before: Node, after: Node): string {
   if (before.text === after.text) return original.text;
   if (original.members && before.members && after.members)
     return mergeMembers(original.members, before.members, after.members);
-  if (original.items && before.items && after.items && original.items.length === after.items.length)
+  if (original.items && before.items && after.items && sameLength(original.items, before.items, after.items))
     return mergeItems(original.items, before.items, after.items);
   return after.text;
+}
+
+function sameLength(first: readonly Node[], ...others: readonly (readonly Node[])[]): boolean {
+  return others.every(({ length }) => length === first.length);
 }
 
 type Members = ReadonlyMap<string, Member>;
@@ -55,7 +59,6 @@ function mergeMembers(original: Members, before: Members, after: Members): strin
 }
 
 function mergeItems(original: readonly Node[], before: readonly Node[], after: readonly Node[]): string {
-  if (before.length !== after.length) return `[${after.map(({ text }) => text).join(',')}]`;
   const merged = original.map((item, index) => {
     const was = before[index];
     const is = after[index];

@@ -119,7 +119,7 @@ describe('an object', () => {
     expect(values.objectId({ ...object, id: 'data-0-29.dnb1' })).toBe('data-0-29.dnb1');
   });
 
-  it.each(['[[0]]', '[[0,-1]]', '[[0,1.5]]', '[0]', '{}'])('with the index %s is refused', (index) => {
+  it.each(['[[0]]', '[[0,1,2]]', '[[0,-1]]', '[[0,1.5]]', '[0]', '{}'])('with the index %s is refused', (index) => {
     const text = `{"completed":true,"created_at":1,"end_offset":2,"object_id":"o","offset_index":${index},"size":1,"start_offset":0}`;
 
     expect(values.decodeObject(Buffer.from(text))).toMatchObject({
