@@ -62,6 +62,7 @@ export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   async function work(key: string): Promise<void> {
     // Not in the caller's turn: handlers only enqueue.
     await Promise.resolve();
+    if (stopped.signal.aborted) return;
     let again: number | undefined;
     try {
       again = (await reconcile(key, stopped.signal)).requeueAfterMs;
