@@ -16,6 +16,8 @@ export interface ListWatchOptions<T extends KubeObject> extends Selection {
   /** A list is repeated after about this long. Default 600,000. */
   readonly relistMs?: number;
   readonly random?: () => number;
+  /** Monotonic milliseconds. */
+  readonly monotonic?: () => number;
 }
 
 export interface ListWatch<T extends KubeObject> {
@@ -34,6 +36,8 @@ const BACKOFF_MAX_MS = 30_000;
 /** The server ends a watch after this long at the latest, and sends a bookmark about every minute. */
 const WATCH_SECONDS = 240;
 const IDLE_MS = 90_000;
+/** A watch that has lasted this long was a good one: whatever ends it, the next try comes soon. */
+const GOOD_WATCH_MS = 5_000;
 
 export function objectKey(object: KubeObject): string {
   const { namespace, name } = object.metadata;
@@ -42,6 +46,7 @@ export function objectKey(object: KubeObject): string {
 
 export function createListWatch<T extends KubeObject>(options: ListWatchOptions<T>): ListWatch<T> {
   const { client, resource, onChange, onError, relistMs = 600_000, random = Math.random } = options;
+  const monotonic = options.monotonic ?? (() => performance.now());
   const selection: Selection = {
     namespace: options.namespace,
     labelSelector: options.labelSelector,
@@ -118,25 +123,30 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
     let listedAt = 0;
     let backoffMs = 0;
     while (!stopped.signal.aborted) {
+      let watchingSince: number | undefined;
+      const backOff = () => {
+        const wasGood = watchingSince !== undefined && monotonic() - watchingSince > GOOD_WATCH_MS;
+        return wasGood ? 0 : nextBackoff(backoffMs);
+      };
       try {
-        const listIsOld = performance.now() - listedAt > relistMs * (1 + random() / 4);
+        const listIsOld = monotonic() - listedAt > relistMs * (1 + random() / 4);
         if (from === undefined || listIsOld) {
           from = await listAll();
-          listedAt = performance.now();
+          listedAt = monotonic();
           hasSynced = true;
           firstList.resolve();
         }
-        const startedAt = performance.now();
+        watchingSince = monotonic();
         await watchOnce(from);
         // A server that ends every watch at once, or a storm of 410s, must not make us a storm of requests.
-        backoffMs = performance.now() - startedAt > 5_000 ? 0 : nextBackoff(backoffMs);
+        backoffMs = backOff();
       } catch (error) {
         const failure =
           error instanceof KubeError
             ? error
             : new KubeError(String(error), { status: 0, reason: 'Unknown', cause: error });
         if (failure.status === 410) from = undefined;
-        backoffMs = Math.max(nextBackoff(backoffMs), (failure.retryAfterSeconds ?? 0) * 1000);
+        backoffMs = Math.max(backOff(), (failure.retryAfterSeconds ?? 0) * 1000);
         onError?.(failure, backoffMs);
       }
       if (backoffMs > 0)
