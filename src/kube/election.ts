@@ -132,7 +132,8 @@ export function createElection(options: ElectionOptions): Election {
     validUntil = sentAt + renewSeconds * 1000;
     if (leading) return;
     leading = true;
-    onLeading();
+    // A try that was on its way when this process was stopped: nothing may start any more, the Lease is only handed over.
+    if (!stopped.signal.aborted) onLeading();
   }
 
   async function run(): Promise<void> {

@@ -1,0 +1,384 @@
+import { KubeConfig } from '@kubernetes/client-node';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createKubeClient, type KubeClient, KubeError } from './client.ts';
+import { createElection, type Election, type ElectionOptions, type Lease } from './election.ts';
+import { type FakeApiServer, startFakeApiServer } from './fake-api-server.ts';
+
+const LEASE = { namespace: 'n', name: 'operator' };
+const SECOND = 1000;
+
+let server: FakeApiServer<Lease>;
+let clients: KubeClient[];
+let elections: Election[];
+/** Monotonic milliseconds of every candidate; tries follow each other in real time, a few ms apart. */
+let clock = 0;
+/** What happened, by candidate. */
+let events: string[];
+
+beforeEach(async () => {
+  server = await startFakeApiServer<Lease>();
+  clients = [];
+  elections = [];
+  events = [];
+  clock = 0;
+});
+
+afterEach(async () => {
+  server.failWith(() => undefined);
+  await Promise.all(elections.map((election) => election.stop()));
+  for (const client of clients) client.close();
+  await server.close();
+});
+
+function candidate(identity: string, options: Partial<ElectionOptions> = {}): Election {
+  // The library refuses plain HTTP otherwise.
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromClusterAndUser({ name: 'fake', server: server.url, skipTLSVerify: true }, { name: identity });
+  const client = createKubeClient({ kubeConfig, timeoutMs: 500 });
+  clients.push(client);
+  const election = createElection({
+    client,
+    lease: LEASE,
+    identity,
+    leaseSeconds: 8,
+    renewSeconds: 6,
+    retrySeconds: 0.005,
+    onLeading: () => events.push(`${identity} leads`),
+    onLost: (holder) => events.push(`${identity} lost to ${holder}`),
+    monotonic: () => clock,
+    wallClock: () => new Date('2026-11-21T06:00:00.123Z'),
+    ...options,
+  });
+  elections.push(election);
+  return election;
+}
+
+function leaseNow(): NonNullable<Lease['spec']> {
+  return server.get(LEASE.name)?.spec ?? {};
+}
+
+function putLease(spec: Lease['spec']): void {
+  server.put({ metadata: LEASE, ...(spec !== undefined && { spec }) });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  await vi.waitFor(() => expect(condition()).toBe(true), { timeout: 3000, interval: 2 });
+}
+
+/** Until each of them has looked at the Lease and acted on it since now. */
+async function triesOf(...candidates: readonly Election[]): Promise<void> {
+  const before = server.requests.filter(({ verb }) => verb === 'GET').length;
+  const tries = 3 * candidates.length;
+  await until(() => server.requests.filter(({ verb }) => verb === 'GET').length >= before + tries);
+}
+
+describe('a Lease that nobody holds', () => {
+  it('is made and held by the first, with what the API server demands of times', async () => {
+    const election = candidate('a');
+
+    election.start();
+    await until(() => election.isLeading());
+
+    expect(leaseNow()).toEqual({
+      holderIdentity: 'a',
+      leaseDurationSeconds: 8,
+      acquireTime: '2026-11-21T06:00:00.123000Z',
+      renewTime: '2026-11-21T06:00:00.123000Z',
+      leaseTransitions: 0,
+    });
+    expect(events).toEqual(['a leads']);
+    expect(election.holder()).toBe('a');
+  });
+
+  it('is taken at once if it was handed over', async () => {
+    putLease({ holderIdentity: '', leaseDurationSeconds: 1, leaseTransitions: 4 });
+    const election = candidate('a');
+
+    election.start();
+    await until(() => election.isLeading());
+
+    expect(leaseNow()).toMatchObject({ holderIdentity: 'a', leaseTransitions: 5 });
+  });
+
+  it('goes to one of many that want it at the same moment', async () => {
+    const all = ['a', 'b', 'c', 'd', 'e'].map((identity) => candidate(identity));
+
+    for (const election of all) election.start();
+    await until(() => all.some((election) => election.isLeading()));
+    await triesOf(...all);
+
+    expect(events).toHaveLength(1);
+    expect(all.filter((election) => election.isLeading())).toHaveLength(1);
+    expect(all.filter((election) => election.validUntil() > 0)).toHaveLength(1);
+  });
+});
+
+describe('a Lease that another holds', () => {
+  it('is left alone while it is renewed, however old its times are', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 8, renewTime: '2020-01-01T00:00:00.000000Z' });
+    const election = candidate('a');
+    election.start();
+    await triesOf(election);
+
+    for (let second = 0; second < 60; second += 5) {
+      clock += 5 * SECOND;
+      putLease({ holderIdentity: 'other', leaseDurationSeconds: 8, renewTime: '2020-01-01T00:00:00.000000Z' });
+      await triesOf(election);
+    }
+
+    expect(election.isLeading()).toBe(false);
+    expect(election.holder()).toBe('other');
+  });
+
+  it('is taken when it has not changed for its whole duration, seen from here', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 15, acquireTime: 'x', leaseTransitions: 1 });
+    const election = candidate('a');
+    election.start();
+    await triesOf(election);
+
+    clock = 14.9 * SECOND;
+    await triesOf(election);
+    expect(election.isLeading()).toBe(false);
+
+    clock = 15 * SECOND;
+    await until(() => election.isLeading());
+
+    expect(leaseNow()).toMatchObject({
+      holderIdentity: 'a',
+      leaseDurationSeconds: 8,
+      leaseTransitions: 2,
+      acquireTime: '2026-11-21T06:00:00.123000Z',
+    });
+  });
+
+  it('is taken by one of two that see it expire at the same moment', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 8 });
+    const [a, b] = [candidate('a'), candidate('b')];
+    for (const election of [a, b]) election.start();
+    await triesOf(a, b);
+
+    clock = 8 * SECOND;
+    await until(() => a.isLeading() || b.isLeading());
+    await triesOf(a, b);
+
+    expect(events).toHaveLength(1);
+  });
+});
+
+describe('two candidates that both reach the server', () => {
+  it('never lead at the same time, however long', async () => {
+    const [a, b] = [candidate('a'), candidate('b')];
+    const both: string[] = [];
+    for (const election of [a, b]) election.start();
+    await until(() => a.isLeading() || b.isLeading());
+
+    for (let second = 0; second < 40; second++) {
+      clock += SECOND;
+      await triesOf(a, b);
+      if (a.isLeading() && b.isLeading()) both.push(`second ${second}`);
+    }
+
+    expect(both).toEqual([]);
+    expect(events).toHaveLength(1);
+  });
+});
+
+describe('the leader', () => {
+  it('is certain of itself until some time after it asked for its last renewal', async () => {
+    const election = candidate('a');
+    expect(election.validUntil()).toBe(0);
+    election.start();
+    await until(() => election.isLeading());
+    expect(election.validUntil()).toBe(6 * SECOND);
+
+    clock = 2 * SECOND;
+    await until(() => election.validUntil() === 8 * SECOND);
+
+    expect(election.isLeading()).toBe(true);
+    expect(leaseNow().leaseTransitions).toBe(0);
+  });
+
+  it('counts from the moment it asked, not from the answer', async () => {
+    let certainUntil: number | undefined;
+    const election: Election = candidate('a', {
+      onLeading: () => {
+        certainUntil = election.validUntil();
+      },
+    });
+    server.failWith(({ verb }) => {
+      if (verb === 'POST') clock = 4 * SECOND;
+      return undefined;
+    });
+
+    election.start();
+    await until(() => election.isLeading());
+
+    expect(certainUntil).toBe(6 * SECOND);
+  });
+
+  it('goes on without the API server, past the time that it is certain of', async () => {
+    const errors: number[] = [];
+    const election = candidate('a', { onError: ({ status }) => errors.push(status) });
+    election.start();
+    await until(() => election.isLeading());
+
+    server.failWith(() => 'reset');
+    clock = 3600 * SECOND;
+    await until(() => errors.length >= 5);
+
+    expect(election.isLeading()).toBe(true);
+    expect(election.validUntil()).toBeLessThan(clock);
+    expect(events).toEqual(['a leads']);
+    expect(new Set(errors)).toEqual(new Set([0]));
+  });
+
+  it('is certain again once the API server is back and nobody else has led', async () => {
+    const election = candidate('a');
+    election.start();
+    await until(() => election.isLeading());
+    server.failWith(() => ({ status: 503 }));
+    clock = 100 * SECOND;
+    await triesOf(election);
+    expect(election.validUntil()).toBe(6 * SECOND);
+
+    server.failWith(() => undefined);
+
+    await until(() => election.validUntil() === 106 * SECOND);
+    expect(events).toEqual(['a leads']);
+  });
+
+  it('that sees another holder has lost, at once and for good', async () => {
+    const election = candidate('a');
+    election.start();
+    await until(() => election.isLeading());
+
+    putLease({ ...leaseNow(), holderIdentity: 'b' });
+    await until(() => events.length === 2);
+
+    expect(events).toEqual(['a leads', 'a lost to b']);
+    expect([election.isLeading(), election.validUntil()]).toEqual([false, 0]);
+
+    clock += 100 * SECOND;
+    server.remove(LEASE.name);
+    await election.stop();
+    expect(server.get(LEASE.name)).toBeUndefined();
+    expect(events).toHaveLength(2);
+  });
+
+  it('that comes back after another has taken over learns of it before it renews', async () => {
+    const [a, b] = [candidate('a'), candidate('b')];
+    a.start();
+    await until(() => a.isLeading());
+    // Only `b` reaches the server from here on.
+    const [first] = clients;
+    const reaches = vi
+      .spyOn(first as KubeClient, 'get')
+      .mockRejectedValue(
+        Object.assign(new (await import('./client.ts')).KubeError('no answer', { status: 0, reason: 'Timeout' })),
+      );
+    b.start();
+    await triesOf(b);
+    clock = 8 * SECOND;
+    await until(() => b.isLeading());
+    expect(a.isLeading()).toBe(true);
+    expect(a.validUntil()).toBeLessThanOrEqual(clock);
+
+    reaches.mockRestore();
+    await until(() => !a.isLeading());
+
+    expect(events).toEqual(['a leads', 'b leads', 'a lost to b']);
+    expect(leaseNow().holderIdentity).toBe('b');
+  });
+
+  it('makes its Lease again if somebody has deleted it', async () => {
+    const election = candidate('a');
+    election.start();
+    await until(() => election.isLeading());
+
+    server.remove(LEASE.name);
+    await until(() => server.get(LEASE.name) !== undefined);
+
+    expect(leaseNow().holderIdentity).toBe('a');
+    expect(events).toEqual(['a leads']);
+  });
+});
+
+describe('stopping', () => {
+  it('hands the Lease over, so that the next one need not wait', async () => {
+    const [a, b] = [candidate('a'), candidate('b')];
+    a.start();
+    await until(() => a.isLeading());
+    b.start();
+    await triesOf(b);
+
+    await a.stop();
+    await until(() => b.isLeading());
+
+    expect(clock).toBe(0);
+    expect(a.isLeading()).toBe(false);
+    expect(leaseNow()).toMatchObject({ holderIdentity: 'b', leaseTransitions: 1 });
+  });
+
+  it('leaves the Lease of another alone', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 8 });
+    const election = candidate('a');
+    election.start();
+    await triesOf(election);
+
+    await election.stop();
+
+    expect(leaseNow().holderIdentity).toBe('other');
+  });
+
+  it('is possible without the API server: the Lease then expires by itself', async () => {
+    const errors: number[] = [];
+    const election = candidate('a', { onError: ({ status }) => errors.push(status) });
+    election.start();
+    await until(() => election.isLeading());
+    server.failWith(({ verb }) => (verb === 'PUT' ? { status: 503 } : undefined));
+
+    await election.stop();
+
+    expect(election.isLeading()).toBe(false);
+    expect(errors).toContain(503);
+    expect(leaseNow().holderIdentity).toBe('a');
+  });
+
+  it('does not begin to lead by a try that was on its way, and hands over what that has taken', async () => {
+    const election = candidate('a');
+    let stopping: Promise<void> | undefined;
+    server.failWith(({ verb }) => {
+      if (verb === 'POST') stopping ??= election.stop();
+      return undefined;
+    });
+
+    election.start();
+    await until(() => stopping !== undefined);
+    await stopping;
+
+    expect(events).toEqual([]);
+    expect(election.isLeading()).toBe(false);
+    expect(leaseNow().holderIdentity).toBe('');
+  });
+});
+
+describe('times that cannot work', () => {
+  it.each([
+    [8, 8, 1],
+    [8, 9, 1],
+    [8, 1.2, 1],
+  ])('are refused: lease %d s, renew %d s, retry %d s', (leaseSeconds, renewSeconds, retrySeconds) => {
+    expect(() => candidate('a', { leaseSeconds, renewSeconds, retrySeconds })).toThrow('leaseSeconds > renewSeconds');
+  });
+});
+
+it('tells when it last tried, so that a hanging loop is noticed', async () => {
+  const election = candidate('a');
+  election.start();
+  await until(() => election.isLeading());
+  clock = 30 * SECOND;
+
+  await until(() => election.lastTryAt() === 30 * SECOND);
+
+  await election.stop();
+});
