@@ -1,5 +1,6 @@
 /** The auditor on a live etcd: it follows every revision, and a suite asks at its end what it has found. */
 import { type Auditor, createAuditor } from '../src/danube/audit/auditor.ts';
+import { FINDING_KINDS } from '../src/danube/audit/kinds.ts';
 import type { EtcdPort, WatchedEvent } from '../src/etcd/port.ts';
 import { until } from './process/until.ts';
 
@@ -75,10 +76,11 @@ export function followEvents(
   };
 }
 
-/** One line each, for a person or an assertion: `revision 12 Unowned: …`; empty when all was well. */
+/** A line for each rule that was broken: how often, the first case, what to do. Empty when all was well. */
 export function violations(auditor: Auditor): readonly string[] {
-  return auditor
-    .findings()
-    .filter(({ severity }) => severity === 'violation')
-    .map(({ kind, revision, message }) => `revision ${revision} ${kind}: ${message}`);
+  const broken = auditor.findings().filter(({ severity }) => severity === 'violation');
+  return [...Map.groupBy(broken, ({ kind }) => kind)].map(([kind, [first]]) => {
+    const count = auditor.counts().get(kind) ?? 0;
+    return `${kind}, ${count} times, first at revision ${first?.revision}: ${first?.message}. ${FINDING_KINDS[kind].todo}`;
+  });
 }
