@@ -271,11 +271,8 @@ describe('the leader', () => {
     await until(() => a.isLeading());
     // Only `b` reaches the server from here on.
     const [first] = clients;
-    const reaches = vi
-      .spyOn(first as KubeClient, 'get')
-      .mockRejectedValue(
-        Object.assign(new (await import('./client.ts')).KubeError('no answer', { status: 0, reason: 'Timeout' })),
-      );
+    const noAnswer = new KubeError('no answer', { status: 0, reason: 'Timeout' });
+    const reaches = vi.spyOn(first as KubeClient, 'get').mockRejectedValue(noAnswer);
     b.start();
     await triesOf(b);
     clock = 8 * SECOND;
