@@ -41,7 +41,7 @@ export function createAuditor(options: AuditorOptions = {}): Auditor {
   const mutable: Ledger = {
     ...ledger,
     report: (...finding) => muted || ledger.report(...finding),
-    confirm: (topic) => muted || ledger.confirm(topic),
+    confirm: (...topic) => muted || ledger.confirm(...topic),
   };
   const brokers = createBrokerBook(mutable);
   const authority = createAuthorityAudit({ ledger: mutable, brokers, leaderId: options.leaderId });

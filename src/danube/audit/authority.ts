@@ -52,7 +52,6 @@ export function createAuthorityAudit({ ledger, brokers, leaderId }: AuthorityAud
     }
     const id = decoded.value;
     leader = id;
-    if (id !== before) takenFromBrokerAt = undefined;
     if (brokers.isKnown(id) && id !== operator) {
       if (before === undefined || before === id) return;
       ledger.report('LeaderRace', { broker: id, revision }, () => `broker ${id} wrote the leader key over ${before}`);

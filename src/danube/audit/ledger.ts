@@ -15,8 +15,8 @@ export interface Ledger {
   report(kind: FindingKind, facts: FindingFacts, message: () => string): void;
   /** At most one suspicion per topic and subject: the first stays. */
   suspect(subject: string, kind: FindingKind, facts: FindingFacts & { readonly topic: string }, message: string): void;
-  /** The topic's suspicions were right. */
-  confirm(topic: string): void;
+  /** The topic's suspicions were right: all, or those about some subjects. */
+  confirm(topic: string, subjects?: readonly string[]): void;
   /** They were wrong: all of the topic's, or those about one subject. */
   withdraw(topic: string, subject?: string): void;
   /** By revision. */
@@ -52,9 +52,15 @@ export function createLedger(examplesPerKind: number): Ledger {
       suspicions.set(facts.topic, ofTopic);
     },
 
-    confirm(topic) {
-      for (const finding of suspicions.get(topic)?.values() ?? []) add(finding.kind, () => finding);
-      suspicions.delete(topic);
+    confirm(topic, subjects) {
+      const ofTopic = suspicions.get(topic);
+      if (ofTopic === undefined) return;
+      for (const [subject, finding] of ofTopic) {
+        if (subjects !== undefined && !subjects.includes(subject)) continue;
+        add(finding.kind, () => finding);
+        ofTopic.delete(subject);
+      }
+      if (ofTopic.size === 0) suspicions.delete(topic);
     },
 
     withdraw(topic, subject) {
@@ -63,7 +69,15 @@ export function createLedger(examplesPerKind: number): Ledger {
       if (subject === undefined || ofTopic?.size === 0) suspicions.delete(topic);
     },
 
-    findings: () => [...[...kept.values()].flat(), ...standing()].toSorted(inOrder),
+    findings() {
+      const byKind = new Map([...kept].map(([kind, examples]) => [kind, [...examples]]));
+      for (const finding of standing()) {
+        const examples = byKind.get(finding.kind) ?? [];
+        if (examples.length < examplesPerKind) examples.push(finding);
+        byKind.set(finding.kind, examples);
+      }
+      return [...byKind.values()].flat().toSorted(inOrder);
+    },
 
     counts() {
       const all = new Map(counted);

@@ -20,7 +20,7 @@ import {
 } from '../keys.ts';
 import { OWN_PREFIX } from '../metadata.ts';
 import { encodeMarker } from '../values.ts';
-import type { AuditedEvent } from './events.ts';
+import type { AuditedEntry, AuditedEvent } from './events.ts';
 
 export const ROOT = '/danube-data';
 export const OPERATOR = '4242';
@@ -233,6 +233,16 @@ export function createPaperCluster(): PaperCluster {
   };
   cluster.takeFence();
   return cluster;
+}
+
+/** What stands in etcd after these events. */
+export function standing(events: readonly AuditedEvent[]): readonly AuditedEntry[] {
+  const entries = new Map<string, AuditedEntry>();
+  for (const { type, entry } of events) {
+    if (type === 'put') entries.set(entry.key, entry);
+    else entries.delete(entry.key);
+  }
+  return [...entries.values()];
 }
 
 export function sealed(broker: string, offset: number): string {

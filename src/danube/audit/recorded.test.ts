@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { createAuditor } from './auditor.ts';
 import { FINDING_KINDS, type Finding, type FindingKind } from './kinds.ts';
+import { standing } from './paper-cluster.ts';
 import { recordedHistory } from './recorded.ts';
 
 /** The external holder of the leader key in both recordings. */
@@ -302,12 +303,8 @@ describe('the auditor', () => {
     const events = recordedHistory(file);
     const whole = audit(file);
     const middle = 600;
-    const standing = new Map<string, (typeof events)[number]['entry']>();
-    for (const { type, entry } of events.filter((event) => event.entry.modRevision <= middle)) {
-      if (type === 'put') standing.set(entry.key, entry);
-      else standing.delete(entry.key);
-    }
-    const auditor = createAuditor({ leaderId, snapshot: { revision: middle, entries: [...standing.values()] } });
+    const entries = standing(events.filter(({ entry }) => entry.modRevision <= middle));
+    const auditor = createAuditor({ leaderId, snapshot: { revision: middle, entries } });
 
     auditor.apply(events.filter(({ entry }) => entry.modRevision > middle));
 

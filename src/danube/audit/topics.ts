@@ -42,6 +42,9 @@ export interface TopicAuditOptions {
   readonly onForeignAssignment: (topic: string, broker: string, revision: number) => void;
 }
 
+/** Suspicions that only the deletion of a topic explains: they are right once it has an owner or a marker. */
+const DENIED_BY_LIFE = ['owner', 'deletion', 'storage'];
+
 /** Beyond every u64: the seal of an owner that was not seen to start does not tell whether it wrote anything. */
 const UNKNOWN_BASE = 2n ** 64n;
 
@@ -244,7 +247,6 @@ export function createTopicAudit({ ledger, brokers, onForeignAssignment }: Topic
   function changeState(step: Step, { event }: TopicEvent): void {
     const { topic, revision, ours } = step;
     if (event.type === 'delete') {
-      if (topic.state !== undefined && topic.state.offset > topic.past.floor) topic.past.floor = topic.state.offset;
       topic.state = undefined;
       return;
     }
@@ -309,7 +311,7 @@ export function createTopicAudit({ ledger, brokers, onForeignAssignment }: Topic
         const say = () => `${topic.name} was assigned to ${broker} before ${unload.source} had sealed it`;
         report(step, 'AssignedBeforeSeal', say, broker);
       }
-      if (brokers.isRegistered(broker)) checkReturn(step, broker);
+      checkReturn(step, broker);
     }
     if (last !== undefined && last.broker !== broker) recordChange(step, last, broker);
 
@@ -449,8 +451,7 @@ export function createTopicAudit({ ledger, brokers, onForeignAssignment }: Topic
     topic.said.doublyOwned = doubly;
     if (!topic.exists) return;
     if (topic.owners.length > 0 || topic.marker !== undefined) {
-      // It lives on: no deletion of the topic explains what was seen.
-      ledger.confirm(topic.name);
+      ledger.confirm(topic.name, DENIED_BY_LIFE);
     } else {
       const message = `${topic.name} has neither an owner nor a marker`;
       ledger.suspect('owner', 'Unowned', { topic: topic.name, revision }, message);
