@@ -2,7 +2,7 @@
  * Who lives, who is proved dead, and who takes assignments (design §5 "Proof of death", contract §6, M15). A broker gets
  * a new id at every start of its process, so an id is one process.
  */
-import { createPlaces, isAddress, type Places } from './places.ts';
+import { createPlaces, hostOf, isAddress, type Places } from './places.ts';
 import type { BrokerPod, BrokerReport, Snapshot } from './snapshot.ts';
 
 export type DeathProof =
@@ -160,6 +160,8 @@ function isInPlace(snapshot: Snapshot, id: string, pod: BrokerPod | undefined): 
 function watchesAssignments(snapshot: Snapshot, id: string): boolean {
   const registration = snapshot.metadata.registrations.get(id);
   if (registration === undefined || !hasReported(snapshot, id)) return false;
+  // Its registration cannot be read: nobody could be sent to it.
+  if (hostOf(registration.brokerUrl) === undefined) return false;
   if (snapshot.adminAnswered.has(id) && isAddress(registration.brokerUrl)) return true;
   const seenAt = snapshot.reportSeenAt.get(id);
   return seenAt !== undefined && snapshot.now - seenAt >= WATCHING_AFTER_MS;

@@ -14,12 +14,16 @@ export interface OffsetEvidence {
   readonly lastSeed: bigint | undefined;
 }
 
-/** The `last_committed_offset` to write: beyond everything that is known and `margin` that is not. */
+/** Offsets are u64; this many are left for messages, whatever a broken cursor or object claims. */
+const HIGHEST_SEED = 2n ** 64n - 2n ** 32n;
+
+/** The `last_committed_offset` to write: beyond everything that is known and `margin` that is not. Always a u64. */
 export function seedOffset(evidence: OffsetEvidence, margin: bigint): bigint {
   let highest = 0n;
   const known = [...evidence.objectEnds, ...evidence.cursors, evidence.sealedOffset, evidence.lastSeed];
   for (const offset of known) if (offset !== undefined && offset > highest) highest = offset;
-  return highest + margin;
+  const seed = highest + margin;
+  return seed < HIGHEST_SEED ? seed : HIGHEST_SEED;
 }
 
 /** Whether anything shows that messages were ever written to the topic. */

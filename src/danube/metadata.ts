@@ -114,7 +114,7 @@ export function createMetadataFold(): MetadataFold {
   }
 
   function store(entry: StoredKey, parsed: ParsedKey): void {
-    const { key, value, createRevision, modRevision } = entry;
+    const { key, value, modRevision } = entry;
     switch (parsed.kind) {
       case 'leader':
         keep(key, parsed, decodeLeader(value), (id) => {
@@ -122,9 +122,7 @@ export function createMetadataFold(): MetadataFold {
         });
         break;
       case 'registration':
-        keep(key, parsed, decodeRegistration(value), ({ brokerUrl, adminAddr }) => {
-          registrations.set(parsed.broker, { brokerUrl, adminPort: portOf(adminAddr), createRevision });
-        });
+        storeRegistration(entry, parsed.broker);
         break;
       case 'brokerState':
         keep(key, parsed, decodeBrokerState(value), ({ mode }) => states.set(parsed.broker, { mode, modRevision }));
@@ -163,7 +161,23 @@ export function createMetadataFold(): MetadataFold {
         if (key.startsWith(OWN_PREFIX) && !key.startsWith(OFFSETS_PREFIX)) {
           own.set(key, { value: value.toString('utf8'), modRevision });
         }
+        if (parsed.kind === 'other' && parsed.problem !== undefined) problems.set(key, parsed.problem);
     }
+  }
+
+  /** A registration that cannot be read is still one: its lease lives, and so does its broker. Only its address is unknown. */
+  function storeRegistration({ key, value, createRevision }: StoredKey, broker: string): void {
+    const decoded = decodeRegistration(value);
+    if (decoded.ok) {
+      problems.delete(key);
+      const { brokerUrl, adminAddr } = decoded.value;
+      registrations.set(broker, { brokerUrl, adminPort: portOf(adminAddr), createRevision });
+      return;
+    }
+    problems.set(key, decoded.problem);
+    const before = registrations.get(broker);
+    const known = before?.createRevision === createRevision ? before : { brokerUrl: '', adminPort: undefined };
+    registrations.set(broker, { ...known, createRevision });
   }
 
   function takeSnapshot(): ClusterMetadata {
@@ -280,6 +294,7 @@ function heldRevision(metadata: ClusterMetadata, key: string, parsed: ParsedKey)
 
 /** A map whose snapshots are free while nothing changes, and one copy each otherwise. */
 interface CopyOnWrite<T> {
+  get(key: string): T | undefined;
   has(key: string): boolean;
   set(key: string, value: T): void;
   delete(key: string): void;
@@ -297,6 +312,7 @@ function createCopyOnWrite<T>(): CopyOnWrite<T> {
   }
 
   return {
+    get: (key) => map.get(key),
     has: (key) => map.has(key),
     set: (key, value) => own().set(key, value),
     delete(key) {
