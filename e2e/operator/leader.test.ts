@@ -15,7 +15,7 @@ import {
   unfencedWrites,
 } from './etcd-history.ts';
 import { useCluster } from './suite.ts';
-import { assignedTwice, createTopics, topicNames, untilAssigned } from './topics.ts';
+import { assignedTwice, createTopics, liveOwner, put, topicNames, untilAssigned } from './topics.ts';
 
 const cluster = useCluster();
 const LEASE = { namespace: OPERATOR_NAMESPACE, name: 'danube-load-manager' };
@@ -121,10 +121,15 @@ describe('when the leading operator', () => {
 
     const next = await nextLeader(cluster(), old);
     await untilAssigned(cluster(), gap);
+    // With the new leader out of the way, nothing but the fence keeps the old one from these.
+    const nextPid = cluster().operatorPid(next.holder.split('_')[0] ?? '');
+    process.kill(nextPid, 'SIGSTOP');
     const late = topicNames('stop-late', 20);
     await createTopics(cluster().etcd, late);
     process.kill(old.pid, 'SIGCONT');
     await until(() => !isOwnerAlive(old.tag), { what: 'the old leader to end', timeoutMs: 15_000 });
+    expect(late.filter((topic) => liveOwner(cluster(), topic) !== undefined)).toEqual([]);
+    process.kill(nextPid, 'SIGCONT');
     await untilAssigned(cluster(), late);
 
     expect(next.epoch).toBe(old.fence.epoch + 1);
@@ -134,6 +139,35 @@ describe('when the leading operator', () => {
 });
 
 describe('when somebody', () => {
+  it('takes the fence again and again in the midst of assignments, nothing is written under an old one', async () => {
+    const { etcd } = cluster();
+    const old = await leaderOfTwo(cluster());
+    const topics = topicNames('fence-taken', 1000);
+    let created = false;
+    const creating = createTopics(etcd, topics).finally(() => {
+      created = true;
+    });
+
+    // As a replica does that believes the Lease to be its own; ours leads on and must take a fence of its own each time.
+    let taken = old.fence.epoch;
+    while (!created) {
+      taken = (await readFence(etcd)).epoch + 1;
+      await put(etcd, '/danube-load-manager/fence', JSON.stringify({ epoch: taken, holder: 'another-replica' }));
+      await until(async () => (await readFence(etcd)).epoch > taken || created, {
+        what: 'the leader to take the fence again',
+        timeoutMs: 10_000,
+        intervalMs: 1,
+      });
+    }
+    await creating;
+    await untilAssigned(cluster(), topics);
+
+    const { fence } = await leaderOfTwo(cluster());
+    expect(taken).toBeGreaterThan(old.fence.epoch + 3);
+    expect(fence).toMatchObject({ epoch: taken + 1, holder: old.identity });
+    await expectUnharmed(old);
+  });
+
   it('deletes the Lease, one operator has it again and topics are assigned', async () => {
     const old = await leaderOfTwo(cluster());
 
