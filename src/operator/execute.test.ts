@@ -102,6 +102,17 @@ describe('carrying decisions out', () => {
     expect(execution).toMatchObject({ refused: [], fenced: false, revision: 1002 });
   });
 
+  it('serves many topics with a past a part at a time, so that a new one need not wait for all', async () => {
+    const fake = fakeEtcd({});
+    const many = Array.from({ length: 1000 }, (_, index) => failover(`/d/t${index}`, '3'));
+
+    const { applied, refused } = await run(fake, [...many, assign('/d/new')]);
+
+    expect(applied).toHaveLength(65);
+    expect(applied[0]?.topic).toBe('/d/new');
+    expect(refused).toEqual([]);
+  });
+
   it('tries each topic of a refused transaction by itself, and says which one was refused', async () => {
     const bad = '/cluster/unassigned/d/bad';
     const fake = fakeEtcd({}, ({ compares }) => (compares.some(({ key }) => key === bad) ? 'refused' : 'applied'));
@@ -228,7 +239,7 @@ describe('the record of a failover', () => {
 
     await run(
       fake,
-      topics.map((topic) => failover(topic, '3')),
+      topics.map((topic) => failover(topic, '3', { seed: 'never', reliable: false })),
     );
 
     const keys = fake.commits.flatMap(({ operations }) =>

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Assign } from '../core/assignment.ts';
 import type { ClusterMetadata } from '../core/snapshot.ts';
-import { DEFAULT_STORAGE_ROOTS, objectsPrefix, parseKey, sealedStateKey, subscriptionsPrefix } from '../danube/keys.ts';
+import { DEFAULT_STORAGE_ROOTS, parseKey, subscriptionsPrefix, topicStoragePrefix } from '../danube/keys.ts';
 import { OWN_PREFIX } from '../danube/metadata.ts';
 import { decodeCursor, decodeObjectEnd, decodeSealedState } from '../danube/values.ts';
 import type { EtcdPort, Operation } from '../etcd/port.ts';
@@ -32,6 +32,7 @@ export interface ExecuteOptions {
 
 export interface Execution {
   readonly applied: readonly Assign[];
+  /** Must be decided anew. What is in neither list was not tried yet. */
   readonly refused: readonly Assign[];
   /** Revision at which all that was applied can be seen; 0 when nothing was. */
   readonly revision: number;
@@ -39,6 +40,11 @@ export interface Execution {
 }
 
 const PARALLEL_READS = 16;
+/**
+ * How many topics with a past are served before the next look: the reads for a thousand take seconds, and a topic that
+ * is created meanwhile must not wait for them (contract M1).
+ */
+const SEEDED_AT_ONCE = 64;
 
 /** @throws EtcdError when etcd does not answer; what was applied by then shows in the metadata. */
 export async function execute(options: ExecuteOptions): Promise<Execution> {
@@ -67,7 +73,7 @@ export async function execute(options: ExecuteOptions): Promise<Execution> {
 
   // Topics without a past first: their clients are waiting (contract M1), and nothing need be read for them.
   const plain = options.assigns.filter(({ seed }) => seed === 'never');
-  const seeded = options.assigns.filter(({ seed }) => seed !== 'never');
+  const seeded = options.assigns.filter(({ seed }) => seed !== 'never').slice(0, SEEDED_AT_ONCE);
   for (const pack of packTransactions(plain.map((assign) => transactionOf(options, assign, undefined)))) {
     if (!(await commitPack(pack))) return { applied, refused, revision, fenced: true };
   }
@@ -95,8 +101,7 @@ async function readHistory(options: ExecuteOptions, assign: Assign): Promise<Top
     etcd.read(subscriptionsPrefix(assign.topic)),
     ...roots.map(async (root) => ({
       root,
-      state: await etcd.get(sealedStateKey(root, assign.topic)),
-      objects: await etcd.read(objectsPrefix(root, assign.topic)),
+      stored: (await etcd.read(topicStoragePrefix(root, assign.topic))).entries,
     })),
   ]);
   const cursors: bigint[] = [];
@@ -107,7 +112,8 @@ async function readHistory(options: ExecuteOptions, assign: Assign): Promise<Top
   const objectEnds: bigint[] = [];
   const stateRevisions = new Map<string, number>();
   let sealedOffset: bigint | undefined;
-  for (const { root, state, objects } of perRoot) {
+  for (const { root, stored } of perRoot) {
+    const state = stored.find(({ key }) => parseKey(key).kind === 'sealedState');
     stateRevisions.set(root, state?.modRevision ?? 0);
     const decoded = state && decodeSealedState(state.value);
     // A state older than the assignment that it should end was left behind by an earlier move (contract M6).
@@ -117,7 +123,7 @@ async function readHistory(options: ExecuteOptions, assign: Assign): Promise<Top
       const offset = decoded.value.lastCommittedOffset;
       if (sealedOffset === undefined || offset > sealedOffset) sealedOffset = offset;
     }
-    for (const { key, value } of objects.entries) {
+    for (const { key, value } of stored) {
       const end = parseKey(key).kind === 'object' ? decodeObjectEnd(value) : undefined;
       if (end?.ok) objectEnds.push(end.value);
     }
