@@ -197,7 +197,7 @@ describe('packs of transactions', () => {
 
   it('keep all topics in their order, within the limits of etcd, and never name a key twice', () => {
     fc.assert(
-      fc.property(fc.array(change, { maxLength: 300 }), roots, (changes, prefixes) => {
+      fc.property(fc.array(change, { maxLength: 300, size: 'max' }), roots, (changes, prefixes) => {
         const topics = transactions(changes, prefixes);
 
         const packs = packTransactions(topics);
@@ -241,6 +241,19 @@ describe('packs of transactions', () => {
 
     expect(packTransactions(topics)).toHaveLength(1);
     expect(mergeCompares(topics)).toHaveLength(110);
+  });
+
+  it('leave room for a record of each dead broker', () => {
+    const dead = Array.from({ length: 50 }, (_, index) => ({
+      to: '1',
+      seed: 'never' as const,
+      release: { ...DEAD, broker: String(100 + index) },
+    }));
+
+    const packs = packTransactions(transactions(dead, []));
+
+    // 36 topics: an assignment, a deletion and a record each.
+    expect(packs.map((pack) => pack.length)).toEqual([36, 14]);
   });
 
   it('are none for no topics', () => {
