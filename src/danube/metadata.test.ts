@@ -221,3 +221,25 @@ describe('what is read from a key', () => {
     expect(plain(fold.metadata)).not.toEqual(copy);
   });
 });
+
+describe('a registration that cannot be read', () => {
+  it('is still one: a broker must not look dead because somebody wrote nonsense', () => {
+    const fold = createMetadataFold();
+
+    put(fold, '/cluster/register/1', '{"broker_url":7}', 1);
+
+    expect([...fold.metadata.registrations.keys()]).toEqual(['1']);
+    expect(fold.metadata.problems.has('/cluster/register/1')).toBe(true);
+  });
+
+  it('keeps the address of the same registration', () => {
+    const fold = createMetadataFold();
+    const key = '/cluster/register/1';
+    const good = '{"admin_addr":"http://0.0.0.0:50051","broker_url":"http://b:6650","connect_url":"http://b:6650"}';
+    fold.put({ key, value: Buffer.from(good), createRevision: 5, modRevision: 5 });
+
+    fold.put({ key, value: Buffer.from('null'), createRevision: 5, modRevision: 6 });
+
+    expect(fold.metadata.registrations.get('1')?.brokerUrl).toBe('http://b:6650');
+  });
+});
