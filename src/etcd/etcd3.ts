@@ -232,10 +232,11 @@ async function createPool(endpoint: string, { tls }: EtcdOptions, id: number): P
       // Connections of equal options are shared within a process: a name of its own keeps this one from inheriting a
       // connection that hangs.
       'grpc.primary_user_agent': `danube-load-manager/${id}`,
-      // etcd refuses pings more often than every 5 s; 10 s is safe.
+      // etcd refuses pings more often than every 5 s, and after some all that come while nothing is under way: then it
+      // closes the connection, which would make calls fail on a healthy network.
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 5_000,
-      'grpc.keepalive_permit_without_calls': 1,
+      'grpc.keepalive_permit_without_calls': 0,
       'grpc.max_receive_message_length': 64 * 1024 * 1024,
       // Nothing is sent twice without our knowing.
       'grpc.enable_retries': 0,
