@@ -1,0 +1,64 @@
+/** How even a cluster is: the figures that users see before and after a plan. */
+import { BrokerRole, type PlannerInput, type ResourceFigures } from './input.ts';
+
+/** Load of each broker with its background, brokers × resources, in the units of the capacities. */
+export function brokerLoads(input: PlannerInput, owner: Int32Array = input.owner): Float64Array {
+  const width = input.resources.length;
+  const sums = input.background === undefined ? new Float64Array(input.capacity.length) : input.background.slice();
+  const { loads } = input;
+  for (let topic = 0, at = 0; topic < owner.length; topic++) {
+    const row = (owner[topic] as number) * width;
+    for (let resource = 0; resource < width; resource++, at++) {
+      sums[row + resource] = (sums[row + resource] as number) + (loads[at] as number);
+    }
+  }
+  return sums;
+}
+
+/** Per resource Σ load / Σ capacity, over the brokers that are not draining: what they hold has to fit on the others. */
+export function meanUtilisation(input: PlannerInput, sums: Float64Array): Float64Array {
+  const width = input.resources.length;
+  const means = new Float64Array(width);
+  for (let resource = 0; resource < width; resource++) {
+    let load = 0;
+    let capacity = 0;
+    for (let broker = 0; broker < input.brokers.length; broker++) {
+      const at = broker * width + resource;
+      const draining = input.roles?.[broker] === BrokerRole.Draining;
+      // The background of a draining broker goes when the broker goes.
+      load += draining ? (sums[at] as number) - (input.background?.[at] ?? 0) : (sums[at] as number);
+      if (!draining) capacity += input.capacity[at] as number;
+    }
+    means[resource] = capacity > 0 ? load / capacity : 0;
+  }
+  return means;
+}
+
+/** Figures per resource; an unused resource is perfectly even. `sums` as `brokerLoads` gives them. */
+export function balanceFigures(input: PlannerInput, sums: Float64Array): readonly ResourceFigures[] {
+  const means = meanUtilisation(input, sums);
+  return input.resources.map((_, resource) => figuresOf(input, sums, resource, means[resource] as number));
+}
+
+function figuresOf(input: PlannerInput, sums: Float64Array, resource: number, mean: number): ResourceFigures {
+  let max = 0;
+  let min = Number.POSITIVE_INFINITY;
+  let total = 0;
+  let squares = 0;
+  let count = 0;
+  for (let broker = 0; broker < input.brokers.length; broker++) {
+    const at = broker * input.resources.length + resource;
+    const capacity = input.capacity[at] as number;
+    if (input.roles?.[broker] === BrokerRole.Draining || capacity <= 0) continue;
+    const level = mean > 0 ? (sums[at] as number) / (mean * capacity) : 1;
+    max = Math.max(max, level);
+    min = Math.min(min, level);
+    total += level;
+    squares += level * level;
+    count++;
+  }
+  if (count === 0) return { maxOverMean: 1, minOverMean: 1, cv: 0 };
+  const average = total / count;
+  const variance = Math.max(0, squares / count - average * average);
+  return { maxOverMean: max, minOverMean: min, cv: average > 0 ? Math.sqrt(variance) / average : 0 };
+}

@@ -1,0 +1,158 @@
+/**
+ * What hard rules want elsewhere: topics of a draining broker, topics on a broker that their rule does not allow, and members of a
+ * group that stand too close. They go first, wherever the rules let them, to the broker that suffers least; the band comes after.
+ */
+import type { Blocked } from './input.ts';
+import { roomiest } from './place.ts';
+import { isAllowed, Refusal, refusal } from './rules.ts';
+import {
+  assign,
+  costOf,
+  energy,
+  energyAfter,
+  groupOf,
+  isMovable,
+  levelOf,
+  membersInDomain,
+  membersOnBroker,
+  type Work,
+} from './work.ts';
+
+export type Wanted = Blocked['wanted'];
+
+export interface Forced {
+  /** Topics that must leave, with the rule. */
+  readonly wanted: ReadonlyMap<number, Wanted>;
+  /** Those of them that cannot, with the reason. */
+  readonly blocked: readonly Blocked[];
+}
+
+const RECEIVERS = 160;
+const REFRESH = 40;
+
+/** Finds them and moves those that can move. */
+export function placeForced(work: Work, size: Float64Array): Forced {
+  const wanted = findForced(work, size);
+  const blocked: Blocked[] = [];
+  const order = [...wanted.keys()].sort((a, b) => (size[b] as number) - (size[a] as number) || a - b);
+  let receivers: Int32Array = new Int32Array(0);
+  let placed = REFRESH;
+  for (const topic of order) {
+    const rule = wanted.get(topic) as Wanted;
+    if (!isMovable(work, topic)) {
+      blocked.push({ topic, wanted: rule, because: immovableBecause(work, topic) });
+      continue;
+    }
+    // Two that stood too close may be apart by now.
+    if (rule === 'Spread' && !standsTooClose(work, topic)) continue;
+    if (placed >= REFRESH) {
+      receivers = roomiest(work, RECEIVERS);
+      placed = 0;
+    }
+    const best = leastHarmed(work, topic, receivers) ?? leastHarmed(work, topic, allReceivers(work));
+    if (best === undefined) blocked.push({ topic, wanted: rule, because: refusedEverywhere(work, topic) });
+    else {
+      assign(work, topic, best);
+      placed++;
+    }
+  }
+  return { wanted, blocked };
+}
+
+/** Topics that a hard rule wants elsewhere, with the rule. Of a group that stands too close, the cheapest and smallest leave. */
+export function findForced(work: Work, size: Float64Array): Map<number, Wanted> {
+  const wanted = new Map<number, Wanted>();
+  const { input, home } = work;
+  const grouped: number[] = [];
+  for (let topic = 0; topic < home.length; topic++) {
+    const broker = home[topic] as number;
+    if (work.draining[broker] === 1) wanted.set(topic, 'Drain');
+    else if (input.placement !== undefined && !isAllowed(work, topic, broker)) wanted.set(topic, 'NotAllowed');
+    else if (groupOf(work, topic) >= 0) grouped.push(topic);
+  }
+  if (grouped.length > 0) findCrowded(work, size, grouped, wanted);
+  return wanted;
+}
+
+function findCrowded(work: Work, size: Float64Array, grouped: number[], wanted: Map<number, Wanted>): void {
+  const gone = new Map<string, number>();
+  grouped.sort(
+    (a, b) =>
+      Number(isMovable(work, b)) - Number(isMovable(work, a)) ||
+      costOf(work, a) - costOf(work, b) ||
+      (size[a] as number) - (size[b] as number) ||
+      a - b,
+  );
+  for (const topic of grouped) {
+    const group = groupOf(work, topic);
+    const broker = work.home[topic] as number;
+    const rule = work.input.spread?.groups[group];
+    const domain = work.input.spread?.domainOf?.[broker] ?? -1;
+    const here = `${group} b ${broker}`;
+    const there = `${group} d ${domain}`;
+    const onBroker = membersOnBroker(work, group, broker) - (gone.get(here) ?? 0);
+    const inDomain = membersInDomain(work, group, broker) - (gone.get(there) ?? 0);
+    if (onBroker <= (rule?.maxPerBroker ?? Infinity) && inDomain <= (rule?.maxPerDomain ?? Infinity)) continue;
+    wanted.set(topic, 'Spread');
+    gone.set(here, (gone.get(here) ?? 0) + 1);
+    gone.set(there, (gone.get(there) ?? 0) + 1);
+  }
+}
+
+function standsTooClose(work: Work, topic: number): boolean {
+  const group = groupOf(work, topic);
+  const broker = work.owner[topic] as number;
+  const rule = work.input.spread?.groups[group];
+  return (
+    membersOnBroker(work, group, broker) > (rule?.maxPerBroker ?? Infinity) ||
+    membersInDomain(work, group, broker) > (rule?.maxPerDomain ?? Infinity)
+  );
+}
+
+function allReceivers(work: Work): Int32Array {
+  return Int32Array.from(work.receives.keys()).filter((broker) => work.receives[broker] === 1);
+}
+
+/** The broker whose energy grows least, then the one that ends nearest to the mean; ties by index. */
+function leastHarmed(work: Work, topic: number, receivers: Int32Array): number | undefined {
+  let best: number | undefined;
+  let bestHarm = Infinity;
+  let bestLevel = Infinity;
+  for (const broker of receivers) {
+    const harm = energyAfter(work, broker, topic, -1, Infinity) - energy(work, broker);
+    const level = fullness(work, topic, broker);
+    if (harm > bestHarm || (harm === bestHarm && level >= bestLevel)) continue;
+    if (refusal(work, topic, broker) !== Refusal.None) continue;
+    best = broker;
+    bestHarm = harm;
+    bestLevel = level;
+  }
+  return best;
+}
+
+function fullness(work: Work, topic: number, broker: number): number {
+  let sum = 0;
+  for (let resource = 0; resource < work.width; resource++) {
+    const added = levelOf(work, topic, broker, resource);
+    sum += added * (2 * ((work.level[broker * work.width + resource] as number) - 1) + added);
+  }
+  return sum;
+}
+
+export function immovableBecause(work: Work, topic: number): string {
+  const { immovable } = work.input;
+  return immovable?.reasons[(immovable.of[topic] as number) - 1] ?? 'it may not move';
+}
+
+/** How many brokers refuse a topic, by reason: `no broker takes it: 3 NotAllowed, 1 Headroom`. */
+export function refusedEverywhere(work: Work, topic: number): string {
+  const names = Object.keys(Refusal);
+  const counts = new Map<string, number>();
+  for (let broker = 0; broker < work.brokerCount; broker++) {
+    if (broker === work.owner[topic]) continue;
+    const name = names[refusal(work, topic, broker)] ?? 'None';
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const parts = [...counts].sort((a, b) => b[1] - a[1]).map(([name, count]) => `${count} ${name}`);
+  return parts.length === 0 ? 'there is no other broker' : `no broker takes it: ${parts.join(', ')}`;
+}

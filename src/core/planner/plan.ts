@@ -1,0 +1,210 @@
+/**
+ * The planner: the fewest and cheapest moves that bring every resource of every broker into its band, under hard rules, with a
+ * reason for each and a proof of how good the plan is (design §6).
+ *
+ * Phases: what hard rules ask for; shed (each hot broker gives the smallest set that cures it); place; repair (moves and exchanges,
+ * cheaply first, then with more effort for what is left); prune; order. Each leaves a valid state that is not worse than the one before.
+ * The same input gives the same plan: nothing is random, and ties go to the lower index of broker or topic.
+ */
+import { balanceBounds, moveBounds } from './bounds.ts';
+import { type Candidates, createCandidates } from './candidates.ts';
+import { balanceFigures, brokerLoads } from './figures.ts';
+import { type Forced, placeForced, refusedEverywhere } from './forced.ts';
+import { contentHash } from './hash.ts';
+import type { Move, MoveReason, Plan, PlannerInput, PlanOptions } from './input.ts';
+import { type Ordered, orderMoves } from './order.ts';
+import { placeAll } from './place.ts';
+import { prune } from './prune.ts';
+import { type RepairEffort, repair } from './repair.ts';
+import { chooseShed } from './shed.ts';
+import { createWork, energy, isMovable, isStopped, type Work } from './work.ts';
+
+/** Largest topics of a hot broker that are weighed for shedding. */
+const SHED_DEPTH = 160;
+/** Repairs most clusters completely. */
+const QUICK: RepairEffort = { partners: 64, topics: 24, exchangePartners: 24, exchangeTopics: 24 };
+/** For what is left: few brokers, each worth more work. */
+const THOROUGH: RepairEffort = { partners: 256, topics: 96, exchangePartners: 64, exchangeTopics: 64 };
+
+/** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
+export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
+  const work = createWork(input, options);
+  const candidates = createCandidates(work);
+  const forced = placeForced(work, candidates.size);
+  let shed = 0;
+  let repaired = 0;
+  let pruned = 0;
+  if (options.mode !== 'Drain') {
+    shed = shedAndPlace(work, candidates);
+    repaired = repair(work, candidates, QUICK);
+    if (!isInBand(work)) repaired += repair(work, candidates, THOROUGH);
+    pruned = prune(work, candidates.size);
+  }
+  const stopped = isStopped(work);
+  const ordered = orderMoves(work, forced.wanted);
+  return describePlan(work, forced, ordered, { evaluations: work.evaluations, shed, repaired, pruned, stopped });
+}
+
+function shedAndPlace(work: Work, candidates: Candidates): number {
+  const leaving: number[] = [];
+  for (let broker = 0; broker < work.brokerCount && !isStopped(work); broker++) {
+    if (work.draining[broker] === 0) leaving.push(...chooseShed(work, candidates, broker, SHED_DEPTH));
+  }
+  placeAll(work, leaving, candidates.size);
+  return leaving.length;
+}
+
+function isInBand(work: Work): boolean {
+  for (let broker = 0; broker < work.brokerCount; broker++) if (energy(work, broker) > 0) return false;
+  return true;
+}
+
+function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan['stats']): Plan {
+  const { input } = work;
+  const moves = ordered.topics.map((topic) => describeMove(work, forced, topic));
+  const before = balanceFigures(input, brokerLoads(input));
+  const after = balanceFigures(input, brokerLoads(input, work.owner));
+  const floors = balanceBounds(work);
+  const reached = reachedBand(work);
+  const bound = moveBounds(work, forced, reached.high, reached.low);
+  const least = Math.max(bound.leave, bound.arrive);
+  return {
+    moves,
+    before,
+    after,
+    inBand: isInBand(work),
+    bounds: { balance: floors.map(({ level }) => level), moves: least },
+    gap: {
+      balance: after.map(({ maxOverMean }, resource) => Math.max(0, maxOverMean / (floors[resource]?.level ?? 1) - 1)),
+      moves: least > 0 ? moves.length / least - 1 : 0,
+    },
+    bindingConstraint: bindingConstraint(work, forced, ordered, floors),
+    blocked: forced.blocked,
+    hash: contentHash(
+      moves.map(({ topic, from, to }) => `${input.topics[topic]}\t${input.brokers[from]}\t${input.brokers[to]}`),
+    ),
+    stats,
+  };
+}
+
+/** The band, widened to what the plan leaves outside: any plan that does as well needs at least the moves for this. */
+function reachedBand(work: Work): { high: Float64Array; low: Float64Array } {
+  const high = work.high.slice();
+  const low = work.low.slice();
+  for (let broker = 0; broker < work.brokerCount; broker++) {
+    if (work.draining[broker] === 1) continue;
+    for (let resource = 0; resource < work.width; resource++) {
+      const level = work.level[broker * work.width + resource] as number;
+      high[resource] = Math.max(high[resource] as number, level);
+      low[resource] = Math.min(low[resource] as number, level);
+    }
+  }
+  return { high, low };
+}
+
+function describeMove(work: Work, forced: Forced, topic: number): Move {
+  const from = work.home[topic] as number;
+  const to = work.owner[topic] as number;
+  const wanted = forced.wanted.get(topic);
+  if (wanted !== undefined) return { topic, from, to, resource: -1, reason: wanted };
+  const over = worstResource(work, from, (level, resource) => level - (work.high[resource] as number));
+  if (over.distance > 0) return { topic, from, to, resource: over.resource, reason: 'Relieve' };
+  const under = worstResource(work, to, (level, resource) => (work.low[resource] as number) - level);
+  const reason: MoveReason = under.distance > 0 ? 'Fill' : 'Exchange';
+  return {
+    topic,
+    from,
+    to,
+    resource: under.distance > 0 ? under.resource : largestResource(work, topic, from),
+    reason,
+  };
+}
+
+function worstResource(
+  work: Work,
+  broker: number,
+  distanceOf: (level: number, resource: number) => number,
+): { resource: number; distance: number } {
+  let worst = { resource: 0, distance: -Infinity };
+  for (let resource = 0; resource < work.width; resource++) {
+    const distance = distanceOf(work.levelBefore[broker * work.width + resource] as number, resource);
+    if (distance > worst.distance) worst = { resource, distance };
+  }
+  return worst;
+}
+
+function largestResource(work: Work, topic: number, broker: number): number {
+  let best = 0;
+  let most = -1;
+  for (let resource = 0; resource < work.width; resource++) {
+    const at = broker * work.width + resource;
+    const level = (work.input.loads[topic * work.width + resource] as number) * (work.scale[at] as number);
+    if (level > most) {
+      most = level;
+      best = resource;
+    }
+  }
+  return best;
+}
+
+/** What keeps the plan from being better, in words for the person who can change it. */
+function bindingConstraint(
+  work: Work,
+  forced: Forced,
+  ordered: Ordered,
+  floors: ReturnType<typeof balanceBounds>,
+): string {
+  const { input } = work;
+  const [blocked] = forced.blocked;
+  if (blocked !== undefined) {
+    const name = input.topics[blocked.topic];
+    const broker = input.brokers[work.home[blocked.topic] as number];
+    const others = forced.blocked.length > 1 ? ` and ${forced.blocked.length - 1} more` : '';
+    return `topic ${name}${others} cannot leave broker ${broker} (${blocked.wanted}): ${blocked.because}`;
+  }
+  if (ordered.cut) return `the budget ends the plan after ${ordered.topics.length} moves`;
+  let tightest = -1;
+  for (let r = 0; r < floors.length; r++) {
+    const slack = (floors[r]?.level ?? 1) - (work.high[r] as number);
+    if (slack > 0 && (tightest < 0 || slack > (floors[tightest]?.level ?? 1) - (work.high[tightest] as number)))
+      tightest = r;
+  }
+  const floor = floors[tightest];
+  if (floor !== undefined) {
+    return `${floor.because}: ${input.resources[tightest]} cannot go below ${floor.level.toFixed(2)} × mean`;
+  }
+  if (isInBand(work)) return 'none: every resource of every broker is within the band';
+  return stuckBecause(work);
+}
+
+/** The band is not reached, and no bound says why: what the worst broker's topics are kept by. */
+function stuckBecause(work: Work): string {
+  const { input } = work;
+  let worst = 0;
+  for (let broker = 1; broker < work.brokerCount; broker++) {
+    if (energy(work, broker) > energy(work, worst)) worst = broker;
+  }
+  let resource = 0;
+  let distance = 0;
+  for (let r = 0; r < work.width; r++) {
+    const level = work.level[worst * work.width + r] as number;
+    const own = Math.max(level - (work.high[r] as number), (work.low[r] as number) - level);
+    if (own > distance) {
+      distance = own;
+      resource = r;
+    }
+  }
+  const level = work.level[worst * work.width + resource] as number;
+  const where = `broker ${input.brokers[worst]} stays at ${level.toFixed(2)} × mean of ${input.resources[resource]}`;
+  if (isStopped(work)) return `the time allowed: ${where}`;
+  let largest = -1;
+  for (let topic = 0; topic < work.home.length; topic++) {
+    if (work.owner[topic] !== worst || !isMovable(work, topic)) continue;
+    const at = topic * work.width + resource;
+    if (largest < 0 || (input.loads[at] as number) > (input.loads[largest * work.width + resource] as number))
+      largest = topic;
+  }
+  if (level < 1) return `${where}: no topic fits there without taking another broker out of the band`;
+  if (largest < 0) return `${where}: none of its topics may move`;
+  return `${where}: its largest movable topic is ${input.topics[largest]}; ${refusedEverywhere(work, largest)} (None = only the band)`;
+}
