@@ -58,12 +58,20 @@ describe('a new topic', () => {
       reliable: false,
       marker: { modRevision: 600 },
       seed: 'never',
+      isFirst: false,
       lastOwner: undefined,
     } satisfies Assign);
   });
 
   it('that is reliable is asked for a past: brokers write the same marker after a crash', () => {
     expect(decideOne({ brokers: [A], topics: [topic] })).toMatchObject({ seed: 'ifHistory', lastOwner: undefined });
+  });
+
+  it('that was created after its marker has no past: nothing need be read while its client waits', () => {
+    expect(decideOne({ brokers: [A], topics: [{ ...topic, createdAt: 601 }] })).toMatchObject({
+      seed: 'never',
+      isFirst: true,
+    });
   });
 
   it('is served before it is listed: the marker is written first', () => {
@@ -146,6 +154,27 @@ describe('a topic with neither owner nor marker', () => {
   });
 });
 
+describe('a reliable topic that other brokers have had', () => {
+  it.each<[string, Partial<TopicParts>]>([
+    ['after a failover by the brokers', { marker: { kind: 'new', modRevision: 600 } }],
+    ['without a marker', { unownedSince: 1 }],
+    [
+      'after its seal',
+      { marker: { kind: 'unload', fromBroker: 'c', modRevision: 600 }, sealed: { broker: 'c', revision: 700 } },
+    ],
+  ])('never goes back to one of them, %s: it would reuse its old log', (_when, parts) => {
+    const decision = decideOne({ brokers: [A, B, C], topics: [{ name: T, formerHosts: ['a', 'c'], ...parts }] });
+
+    expect(inShort(decision)).toMatch(/^→ b /);
+  });
+
+  it('waits if there is no other', () => {
+    const topic = { name: T, formerHosts: ['a', 'b'], marker: { kind: 'new', modRevision: 600 } } as const;
+
+    expect(inShort(decideOne({ brokers: [A, B], topics: [topic] }))).toBe('waits (NoBroker)');
+  });
+});
+
 describe('a topic that a broker unloads', () => {
   const marker = { kind: 'unload', fromBroker: 'a', modRevision: 600 } as const;
 
@@ -173,6 +202,7 @@ describe('a topic that a broker unloads', () => {
       to: 'b',
       reason: 'Unloaded',
       seed: 'never',
+      isFirst: false,
       lastOwner: 'a',
     });
   });
@@ -293,6 +323,7 @@ describe('topics of a broker that is proved dead', () => {
       reliable: false,
       release: { broker: 'dead', modRevision: 555, proof: 'LeaseExpired' },
       seed: 'never',
+      isFirst: false,
       lastOwner: 'dead',
     } satisfies Assign);
   });

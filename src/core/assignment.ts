@@ -24,6 +24,8 @@ export interface Assign {
    * without a word on its past, `never` when its last owner has sealed it or it is not reliable.
    */
   readonly seed: 'always' | 'ifHistory' | 'never';
+  /** No broker has ever had the topic: it has neither offsets nor hosts to ask for. */
+  readonly isFirst: boolean;
   /** The broker id that the seed names as the last owner. */
   readonly lastOwner: string | undefined;
 }
@@ -83,6 +85,17 @@ interface Context {
 
 const NOBODY: ReadonlySet<string> = new Set();
 
+/** A broker that had a reliable topic before would reuse its old log and give offsets out twice (contract M6). */
+function formerHosts(
+  { snapshot }: Context,
+  topic: string,
+  ...others: readonly (string | undefined)[]
+): ReadonlySet<string> {
+  const hosts = new Set(snapshot.formerHosts.get(topic));
+  for (const other of others) if (other !== undefined) hosts.add(other);
+  return hosts;
+}
+
 function decideUnowned(context: Context, topic: string): Decision {
   const { metadata } = context.snapshot;
   const marker = metadata.markers.get(topic);
@@ -94,10 +107,12 @@ function decideUnowned(context: Context, topic: string): Decision {
   if (marker === undefined) return decideOrphan(context, topic, reliable);
   if (marker.kind === 'unload' && reliable) return decideUnloaded(context, topic, marker);
 
-  const avoid = marker.kind === 'new' || marker.fromBroker === undefined ? NOBODY : new Set([marker.fromBroker]);
+  const avoid = formerHosts(context, topic, marker.kind === 'new' ? undefined : marker.fromBroker);
   const wanted = marker.kind === 'rebalance' ? context.brokers.get(marker.toBroker ?? '') : undefined;
   const to = wanted?.accepting === true && !avoid.has(wanted.id) ? wanted.id : context.place(avoid);
   if (to === undefined) return noBroker(topic, avoid);
+  // A broker writes the marker of a new topic before the topic (contract 2.3); that of a failover comes long after it.
+  const isFirst = marker.kind === 'new' && (metadata.createdAt.get(topic) ?? 0) > marker.modRevision;
   return {
     kind: 'Assign',
     topic,
@@ -106,7 +121,8 @@ function decideUnowned(context: Context, topic: string): Decision {
     reliable,
     marker: { modRevision: marker.modRevision },
     // A "rebalance" marker makes the source destroy the topic's storage (contract M3): there is nothing to carry on.
-    seed: reliable && marker.kind !== 'rebalance' ? 'ifHistory' : 'never',
+    seed: reliable && marker.kind !== 'rebalance' && !isFirst ? 'ifHistory' : 'never',
+    isFirst,
     lastOwner: marker.fromBroker,
   };
 }
@@ -120,8 +136,9 @@ function decideOrphan(context: Context, topic: string, reliable: boolean): Decis
       'has neither owner nor marker; it may be half deleted, so it is left for a moment',
     );
   }
-  const to = context.place(NOBODY);
-  if (to === undefined) return noBroker(topic, NOBODY);
+  const avoid = formerHosts(context, topic);
+  const to = context.place(avoid);
+  if (to === undefined) return noBroker(topic, avoid);
   return {
     kind: 'Assign',
     topic,
@@ -129,6 +146,7 @@ function decideOrphan(context: Context, topic: string, reliable: boolean): Decis
     reason: 'Orphan',
     reliable,
     seed: reliable ? 'ifHistory' : 'never',
+    isFirst: false,
     lastOwner: undefined,
   };
 }
@@ -147,9 +165,8 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
       `broker ${from ?? '?'} is unloading it and has not sealed it yet; the marker stays until it has`,
     );
   }
-  // Never back to the process that had it: it would reuse its old log (contract M6).
-  const avoid = new Set(from === undefined ? [] : [from]);
-  const to = !isSealed && source !== undefined ? afterCrash(context, source) : context.place(avoid);
+  const avoid = formerHosts(context, topic, from);
+  const to = !isSealed && source !== undefined ? afterCrash(context, topic, source) : context.place(avoid);
   if (to === 'wait' && source !== undefined) return awaitingSamePod(context, topic, source);
   if (to === undefined) return noBroker(topic, avoid);
   return {
@@ -160,6 +177,7 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
     reliable: true,
     marker: { modRevision: marker.modRevision },
     seed: isSealed ? 'never' : 'always',
+    isFirst: false,
     lastOwner: from,
   };
 }
@@ -202,7 +220,7 @@ function decideFailover(context: Context, topic: string): Decision {
       `its owner ${broker.id} has lost its registration and still runs in Pod ${broker.pod?.name ?? '?'}; delete that Pod to let the topic go on`,
     );
   }
-  const to = reliable ? afterCrash(context, broker) : context.place(new Set([broker.id]));
+  const to = reliable ? afterCrash(context, topic, broker) : context.place(new Set([broker.id]));
   if (to === 'wait') return awaitingSamePod(context, topic, broker);
   if (to === undefined) return noBroker(topic, NOBODY);
   const marker = metadata.markers.get(topic);
@@ -215,6 +233,7 @@ function decideFailover(context: Context, topic: string): Decision {
     ...(marker !== undefined && { marker: { modRevision: marker.modRevision } }),
     release: { broker: broker.id, modRevision, proof: liveness.state === 'Dead' ? liveness.proof : 'LeaseExpired' },
     seed: reliable && policy.failover.resumeOffsets ? 'always' : 'never',
+    isFirst: false,
     lastOwner: broker.id,
   };
 }
@@ -228,14 +247,15 @@ function urgency({ liveness }: BrokerFacts): number {
  * Where a reliable topic of a dead broker goes on. The same Pod's next process loses nothing (contract M13), any other loses
  * what had not been consumed (M4), so that one is waited for.
  */
-function afterCrash({ snapshot, inPods, policy, place }: Context, dead: BrokerFacts): string | 'wait' | undefined {
+function afterCrash(context: Context, topic: string, dead: BrokerFacts): string | 'wait' | undefined {
+  const { snapshot, inPods, policy, place } = context;
   const home = homePodName(snapshot, dead);
   const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
   const next = home === undefined ? undefined : inPods.get(home);
   if (next?.accepting === true) return next.id;
   const waitMs = policy.failover.samePodWaitSeconds * 1000;
   if (home !== undefined && snapshot.now - deadSince < waitMs) return 'wait';
-  return place(new Set([dead.id]));
+  return place(formerHosts(context, topic, dead.id));
 }
 
 function awaitingSamePod({ snapshot, policy }: Context, topic: string, dead: BrokerFacts): Wait {

@@ -1,7 +1,7 @@
 /** Where a topic without an owner goes: the least loaded broker by the policy's ranking, counting what was just placed. */
 import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
 import type { BrokerFacts } from './brokers.ts';
-import { type RankingInput, scoreBrokers } from './ranking.ts';
+import { type RankingInput, type Score, scoreBrokers } from './ranking.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface Placement {
@@ -20,19 +20,33 @@ export function createPlacement(
   const candidates = [...brokers.values()]
     .filter((broker) => broker.accepting)
     .map((broker) => rankingInput(snapshot, broker));
-  const placed = new Map<string, number>();
 
   return {
     place(avoid) {
-      const inputs = candidates.map((input) => ({
-        ...input,
-        topicCount: input.topicCount + (placed.get(input.broker) ?? 0),
-      }));
-      const best = rankBrokers(algorithm, inputs).find(({ broker }) => !avoid.has(broker))?.broker;
-      if (best !== undefined) placed.set(best, (placed.get(best) ?? 0) + 1);
-      return best;
+      // The best of all, without ranking all: there may be ten thousand topics to place on a thousand brokers.
+      const scores = scoreBrokers(algorithm, candidates);
+      let best = -1;
+      for (const [index, candidate] of candidates.entries()) {
+        if (avoid.has(candidate.broker)) continue;
+        if (best === -1 || compareRanks(candidates, scores, index, best) < 0) best = index;
+      }
+      const chosen = candidates[best];
+      if (chosen === undefined) return undefined;
+      candidates[best] = { ...chosen, topicCount: chosen.topicCount + 1 };
+      return chosen.broker;
     },
   };
+}
+
+/** Lower scores first; equal scores by topic count, then by id, so that the order is always the same. */
+function compareRanks(inputs: readonly RankingInput[], scores: readonly Score[], a: number, b: number): number {
+  const [left, right] = [inputs[a], inputs[b]];
+  if (left === undefined || right === undefined) return 0;
+  return (
+    (scores[a]?.score ?? 0) - (scores[b]?.score ?? 0) ||
+    left.topicCount - right.topicCount ||
+    (left.broker < right.broker ? -1 : 1)
+  );
 }
 
 export interface Rank {
@@ -42,17 +56,15 @@ export interface Rank {
   readonly rank: number;
 }
 
-/** Least loaded first; equal scores by topic count, then by id, so that the order is always the same. */
+/** Least loaded first. */
 export function rankBrokers(algorithm: RankingAlgorithm, inputs: readonly RankingInput[]): readonly Rank[] {
-  const counts = new Map(inputs.map((input) => [input.broker, input.topicCount]));
-  return [...scoreBrokers(algorithm, inputs)]
-    .sort(
-      (a, b) =>
-        a.score - b.score ||
-        (counts.get(a.broker) ?? 0) - (counts.get(b.broker) ?? 0) ||
-        (a.broker < b.broker ? -1 : 1),
-    )
-    .map((score, index) => ({ ...score, rank: index + 1 }));
+  const scores = scoreBrokers(algorithm, inputs);
+  return [...inputs.keys()]
+    .sort((a, b) => compareRanks(inputs, scores, a, b))
+    .flatMap((at, index) => {
+      const score = scores[at];
+      return score === undefined ? [] : [{ ...score, rank: index + 1 }];
+    });
 }
 
 /**

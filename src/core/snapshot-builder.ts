@@ -75,6 +75,10 @@ export interface TopicParts {
   readonly unownedSince?: number;
   /** false: only its marker exists yet. Default true. */
   readonly exists?: boolean;
+  /** Create revision of its key. Default: long ago. */
+  readonly createdAt?: number;
+  /** Broker ids that have had it before. */
+  readonly formerHosts?: readonly string[];
 }
 
 export interface SnapshotParts {
@@ -104,6 +108,7 @@ export function buildSnapshot(parts: SnapshotParts = {}): Snapshot {
     deadSince: new Map(
       brokers.flatMap(({ id, deadSince }) => (deadSince === undefined ? [] : [[id, at(deadSince)] as const])),
     ),
+    formerHosts: new Map(topics.map(({ name, formerHosts = [] }) => [name, new Set(formerHosts)])),
     unownedSince: new Map(topics.map(({ name, unownedSince = now }) => [name, at(unownedSince)])),
   };
 }
@@ -148,6 +153,7 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
         marker === undefined ? [] : [[name, { kind: 'new', modRevision: 600, ...marker }] as const],
       ),
     ),
+    createdAt: new Map(topics.map(({ name, createdAt = 1 }) => [name, createdAt])),
     reliableTopics: topics.filter((topic) => deliveryOf(topic) === 'Reliable').length,
     topics: new Set(topics.filter(({ exists }) => exists !== false).map(({ name }) => name)),
     deliveries: new Map(

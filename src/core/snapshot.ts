@@ -64,6 +64,8 @@ export interface ClusterMetadata {
   /** Topics that exist (`/namespaces/N/topics/N/T`). */
   readonly topics: TopicSet;
   readonly reliableTopics: number;
+  /** Create revision of the key by which a topic exists. */
+  readonly createdAt: Pick<Lookup<number>, 'get'>;
   readonly deliveries: Pick<Lookup<Delivery>, 'get'>;
   readonly sealed: ReadonlyMap<string, SealedTopic>;
   /** Storage roots under which uploaded objects were found. */
@@ -134,4 +136,6 @@ export interface Snapshot {
   readonly deadSince: ReadonlyMap<string, number>;
   /** When a topic was first seen without an owner, epoch ms. */
   readonly unownedSince: ReadonlyMap<string, number>;
+  /** Brokers that have had a reliable topic before, by topic, as far as it was read: it must not go back to them. */
+  readonly formerHosts: ReadonlyMap<string, ReadonlySet<string>>;
 }

@@ -103,7 +103,7 @@ export function createMetadataFold(): MetadataFold {
         const index = table.intern(parsed.topic);
         if (parsed.kind === 'assignment') table.removeOwner(index, parsed.broker);
         if (parsed.kind === 'unassigned') markers.delete(parsed.topic);
-        if (parsed.kind === 'topic') table.setExists(index, false);
+        if (parsed.kind === 'topic') table.setExists(index, undefined);
         if (parsed.kind === 'delivery') table.setDelivery(index, undefined);
         updateUnowned(parsed.topic, index);
         break;
@@ -146,7 +146,7 @@ export function createMetadataFold(): MetadataFold {
         if (parsed.kind === 'unassigned') {
           keep(key, parsed, decodeMarker(value), (marker) => markers.set(parsed.topic, toMarker(marker, modRevision)));
         }
-        if (parsed.kind === 'topic') table.setExists(index, true);
+        if (parsed.kind === 'topic') table.setExists(index, entry.createRevision);
         if (parsed.kind === 'delivery') {
           keep(key, parsed, decodeDelivery(value), (delivery) => table.setDelivery(index, delivery));
         }
@@ -224,7 +224,9 @@ export function createMetadataFold(): MetadataFold {
   };
 }
 
-function topicViews(columns: TopicColumns): Pick<ClusterMetadata, 'owners' | 'deliveries' | 'topics' | 'topicsOf'> {
+function topicViews(
+  columns: TopicColumns,
+): Pick<ClusterMetadata, 'owners' | 'deliveries' | 'createdAt' | 'topics' | 'topicsOf'> {
   const at = <T>(topic: string, read: (index: number) => T | undefined): T | undefined => {
     const index = columns.indexOf(topic);
     return index === undefined ? undefined : read(index);
@@ -236,6 +238,7 @@ function topicViews(columns: TopicColumns): Pick<ClusterMetadata, 'owners' | 'de
   return {
     owners: { get: (topic) => at(topic, columns.ownersOf) },
     deliveries: { get: (topic) => at(topic, columns.deliveryOf) },
+    createdAt: { get: (topic) => at(topic, columns.createdAt) },
     topics: setOf(columns.existing, columns.existingTopics),
     topicsOf: new Map(
       [...columns.owned].map(([broker, size]) => [broker, setOf(size, () => columns.topicsOf(broker))]),

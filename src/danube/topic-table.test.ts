@@ -46,7 +46,7 @@ function applyToTable(table: TopicTable, change: Step): void {
   const index = table.intern(change.topic);
   if (change.kind === 'own') table.addOwner(index, change.broker, change.revision);
   if (change.kind === 'disown') table.removeOwner(index, change.broker);
-  if (change.kind === 'exists') table.setExists(index, change.exists);
+  if (change.kind === 'exists') table.setExists(index, change.exists ? 1 : undefined);
   if (change.kind === 'delivery') table.setDelivery(index, change.delivery);
 }
 
@@ -115,7 +115,7 @@ describe('the table of topics', () => {
     const table = createTopicTable();
     const before = table.snapshot();
 
-    table.setExists(table.intern('/default/late'), true);
+    table.setExists(table.intern('/default/late'), 9);
 
     expect(before.indexOf('/default/late')).toBeUndefined();
     expect([...before.existingTopics()]).toEqual([]);

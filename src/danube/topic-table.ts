@@ -15,6 +15,8 @@ interface Chunk {
   readonly generation: number;
   readonly owner: Int32Array;
   readonly ownerRevision: Float64Array;
+  /** Create revision of the key by which the topic exists. */
+  readonly created: Float64Array;
   readonly flags: Uint8Array;
 }
 
@@ -29,6 +31,8 @@ export interface TopicColumns {
   readonly owned: ReadonlyMap<string, number>;
   indexOf(topic: string): number | undefined;
   exists(index: number): boolean;
+  /** Create revision of the key by which the topic exists; undefined when it does not. */
+  createdAt(index: number): number | undefined;
   deliveryOf(index: number): 'Reliable' | 'NonReliable' | undefined;
   /** Broker → modRevision of the assignment; undefined when nobody owns the topic. */
   ownersOf(index: number): Owners | undefined;
@@ -40,7 +44,8 @@ export interface TopicTable {
   /** Makes room for the topic if it is new. */
   intern(topic: string): number;
   nameOf(index: number): string;
-  setExists(index: number, exists: boolean): void;
+  /** With the create revision of its key, or undefined when it is gone. */
+  setExists(index: number, createRevision: number | undefined): void;
   setDelivery(index: number, delivery: 'Reliable' | 'NonReliable' | undefined): void;
   addOwner(index: number, broker: string, modRevision: number): void;
   removeOwner(index: number, broker: string): void;
@@ -70,6 +75,7 @@ export function createTopicTable(): TopicTable {
       generation,
       owner: chunk?.owner.slice() ?? new Int32Array(CHUNK),
       ownerRevision: chunk?.ownerRevision.slice() ?? new Float64Array(CHUNK),
+      created: chunk?.created.slice() ?? new Float64Array(CHUNK),
       flags: chunk?.flags.slice() ?? new Uint8Array(CHUNK),
     };
     chunks[at] = copy;
@@ -138,8 +144,9 @@ export function createTopicTable(): TopicTable {
     exists: (index) => (flagsOf(index) & EXISTS) !== 0,
     hasOwner: (index) => ownerOf(index) !== 0,
 
-    setExists(index, exists) {
-      setFlags(index, exists ? flagsOf(index) | EXISTS : flagsOf(index) & ~EXISTS);
+    setExists(index, createRevision) {
+      setFlags(index, createRevision === undefined ? flagsOf(index) & ~EXISTS : flagsOf(index) | EXISTS);
+      writable(index).created[index % CHUNK] = createRevision ?? 0;
     },
 
     setDelivery(index, delivery) {
@@ -226,6 +233,7 @@ function columnsOf(state: ColumnState): TopicColumns {
       return index !== undefined && index < state.topics ? index : undefined;
     },
     exists: (index) => (flagsOf(index) & EXISTS) !== 0,
+    createdAt: (index) => chunks[Math.floor(index / CHUNK)]?.created[index % CHUNK] || undefined,
     deliveryOf(index) {
       const flags = flagsOf(index);
       if ((flags & RELIABLE) !== 0) return 'Reliable';

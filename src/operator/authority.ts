@@ -13,6 +13,8 @@ import type { Logger } from './logger.ts';
 
 const IDENTITY_KEY = `${OWN_PREFIX}identity`;
 const FENCE_KEY = `${OWN_PREFIX}fence`;
+/** Until when decisions wait after the leader key was taken from a broker, epoch ms. */
+const QUIET_KEY = `${OWN_PREFIX}quiet`;
 const LANE_KEY = `${OWN_PREFIX}commits/main`;
 
 /** Longer than any take-over, so that no broker grabs the key in between. */
@@ -168,6 +170,7 @@ export function createAuthority(options: AuthorityOptions): Authority {
       return;
     }
     const fromBroker = current !== undefined && current.id !== leaderId;
+    const quiet = fromBroker ? now() + QUIET_MS : quietSince(metadata);
     if (fromBroker) become('HeldByBroker', `${LEADER_KEY} holds broker ${current.id}; taking it over`);
     lease ??= await etcd.grantLease(LEADER_LEASE_SECONDS);
     const result = await etcd.commit(
@@ -175,19 +178,29 @@ export function createAuthority(options: AuthorityOptions): Authority {
         { key: FENCE_KEY, value: held.value },
         { key: LEADER_KEY, modRevision: current?.modRevision ?? 0 },
       ],
-      [{ put: LEADER_KEY, value: leaderId, lease }],
+      [
+        { put: LEADER_KEY, value: leaderId, lease },
+        // The next replica must keep quiet for as long, if this one ends before.
+        ...(fromBroker ? [{ put: QUIET_KEY, value: JSON.stringify({ until: quiet }) }] : []),
+      ],
     );
     const mine = lease;
     const after = result.outcome === 'applied' ? undefined : await etcd.get(LEADER_KEY);
     if (result.outcome !== 'applied' && !(after?.value.toString('utf8') === leaderId && after.lease === mine)) return;
     leaderRevision = result.outcome === 'applied' ? result.revision : (after?.modRevision ?? 0);
-    if (fromBroker) quietUntil = now() + QUIET_MS;
+    quietUntil = Math.max(quietUntil, quiet);
     become(
       'Held',
       fromBroker
         ? `took ${LEADER_KEY} over from broker ${current.id}; looks on for ${QUIET_MS / 1000} s, since that broker may not know yet`
         : `holds ${LEADER_KEY} as ${leaderId}, epoch ${held.epoch}`,
     );
+  }
+
+  /** Until when an earlier replica said to keep quiet; never longer than a whole period, whatever its clock. */
+  function quietSince(metadata: ClusterMetadata): number {
+    const until = parseObject(metadata.own.get(QUIET_KEY)?.value ?? '').until;
+    return typeof until === 'number' ? Math.min(until, now() + QUIET_MS) : 0;
   }
 
   async function revokeLeaderKey(): Promise<void> {

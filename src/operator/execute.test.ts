@@ -49,6 +49,7 @@ function assign(topic: string, change: Partial<Assign> = {}): Assign {
     reliable: false,
     marker: { modRevision: 60 },
     seed: 'never',
+    isFirst: false,
     lastOwner: undefined,
     ...change,
   };
@@ -124,19 +125,35 @@ describe('carrying decisions out', () => {
     expect(fake.commits.map(({ outcome }) => outcome)).toEqual(['refused', 'applied', 'refused', 'applied']);
   });
 
+  it('sends no reliable topic back to a broker that had it: it says who had it, and nothing is written', async () => {
+    const fake = fakeEtcd({ '/danube-load-manager/offsets/d/t': '{"seed":"5","hosts":["7","3"]}' });
+
+    const execution = await run(fake, [failover('/d/t', '3', { to: '7' })]);
+
+    expect(execution.applied).toEqual([]);
+    expect(execution.formerHosts).toEqual(new Map([['/d/t', new Set(['7', '3'])]]));
+    expect(fake.commits).toEqual([]);
+  });
+
   it('writes nothing more once it is fenced', async () => {
     const fake = fakeEtcd({}, () => 'fenced');
 
     const execution = await run(fake, [assign('/d/a'), failover('/d/b', '3')]);
 
-    expect(execution).toEqual({ applied: [], refused: [], revision: 0, fenced: true });
+    expect(execution).toEqual({ applied: [], refused: [], formerHosts: new Map(), revision: 0, fenced: true });
     expect(fake.commits).toHaveLength(1);
   });
 
   it('does nothing for no decisions', async () => {
     const fake = fakeEtcd({});
 
-    expect(await run(fake, [])).toEqual({ applied: [], refused: [], revision: 0, fenced: false });
+    expect(await run(fake, [])).toEqual({
+      applied: [],
+      refused: [],
+      formerHosts: new Map(),
+      revision: 0,
+      fenced: false,
+    });
     expect(fake.commits).toEqual([]);
   });
 });

@@ -34,12 +34,19 @@ export interface Execution {
   readonly applied: readonly Assign[];
   /** Must be decided anew. What is in neither list was not tried yet. */
   readonly refused: readonly Assign[];
+  /** Topics that were on their way back to a broker that had them, and all that have: nothing was written for them. */
+  readonly formerHosts: ReadonlyMap<string, ReadonlySet<string>>;
   /** Revision at which all that was applied can be seen; 0 when nothing was. */
   readonly revision: number;
   readonly fenced: boolean;
 }
 
 const PARALLEL_READS = 16;
+
+/** Whether the past of a topic decides over it: a reliable one has offsets and hosts, unless it is being destroyed (M3). */
+function hasPast({ reliable, reason, isFirst }: Assign): boolean {
+  return reliable && reason !== 'Rebalance' && !isFirst;
+}
 /**
  * How many topics with a past are served before the next look: the reads for a thousand take seconds, and a topic that
  * is created meanwhile must not wait for them (contract M1).
@@ -50,6 +57,7 @@ const SEEDED_AT_ONCE = 64;
 export async function execute(options: ExecuteOptions): Promise<Execution> {
   const applied: Assign[] = [];
   const refused: Assign[] = [];
+  const formerHosts = new Map<string, ReadonlySet<string>>();
   let revision = 0;
 
   async function commitPack(pack: readonly TopicTransaction[]): Promise<boolean> {
@@ -72,21 +80,27 @@ export async function execute(options: ExecuteOptions): Promise<Execution> {
   }
 
   // Topics without a past first: their clients are waiting (contract M1), and nothing need be read for them.
-  const plain = options.assigns.filter(({ seed }) => seed === 'never');
-  const seeded = options.assigns.filter(({ seed }) => seed !== 'never').slice(0, SEEDED_AT_ONCE);
+  const plain = options.assigns.filter((assign) => !hasPast(assign));
+  const seeded = options.assigns.filter(hasPast).slice(0, SEEDED_AT_ONCE);
   for (const pack of packTransactions(plain.map((assign) => transactionOf(options, assign, undefined)))) {
-    if (!(await commitPack(pack))) return { applied, refused, revision, fenced: true };
+    if (!(await commitPack(pack))) return { applied, refused, formerHosts, revision, fenced: true };
   }
   for (let at = 0; at < seeded.length; at += PARALLEL_READS) {
     const batch = seeded.slice(at, at + PARALLEL_READS);
-    const transactions = await Promise.all(
-      batch.map(async (assign) => transactionOf(options, assign, await readHistory(options, assign))),
+    const read = await Promise.all(
+      batch.map(async (assign) => ({ assign, history: await readHistory(options, assign) })),
     );
+    const transactions = read.flatMap(({ assign, history }) => {
+      // Back to a process that had it: decided anew, now that this is known (contract M6).
+      const returns = history.hosts.includes(assign.to);
+      if (returns) formerHosts.set(assign.topic, new Set(history.hosts));
+      return returns ? [] : [transactionOf(options, assign, history)];
+    });
     for (const pack of packTransactions(transactions)) {
-      if (!(await commitPack(pack))) return { applied, refused, revision, fenced: true };
+      if (!(await commitPack(pack))) return { applied, refused, formerHosts, revision, fenced: true };
     }
   }
-  return { applied, refused, revision, fenced: false };
+  return { applied, refused, formerHosts, revision, fenced: false };
 }
 
 function transactionOf(options: ExecuteOptions, assign: Assign, history: TopicHistory | undefined): TopicTransaction {
@@ -128,7 +142,13 @@ async function readHistory(options: ExecuteOptions, assign: Assign): Promise<Top
       if (end?.ok) objectEnds.push(end.value);
     }
   }
-  return { evidence: { sealedOffset, objectEnds, cursors, lastSeed: parseSeed(note?.value) }, stateRevisions };
+  const { seed: lastSeed, hosts } = parseNote(note?.value);
+  return {
+    evidence: { sealedOffset, objectEnds, cursors, lastSeed },
+    stateRevisions,
+    hosts,
+    noteRevision: note?.modRevision ?? 0,
+  };
 }
 
 /** Before anything was uploaded nothing tells the brokers' root: then both defaults get the seed; one is never read. */
@@ -137,9 +157,15 @@ function storageRoots({ storageRoot, metadata }: ExecuteOptions): readonly strin
   return metadata.storageRoots.size > 0 ? [...metadata.storageRoots] : DEFAULT_STORAGE_ROOTS;
 }
 
-function parseSeed(value: Buffer | undefined): bigint | undefined {
-  const digits = value === undefined ? undefined : /"seed":"(\d{1,20})"/.exec(value.toString('utf8'))?.[1];
-  return digits === undefined ? undefined : BigInt(digits);
+/** A note that cannot be read says nothing; it is written anew. */
+function parseNote(value: Buffer | undefined): { seed: bigint | undefined; hosts: readonly string[] } {
+  const text = value?.toString('utf8') ?? '';
+  const seed = /"seed":"(\d{1,20})"/.exec(text)?.[1];
+  const hosts = /"hosts":\[([^\]]*)\]/.exec(text)?.[1] ?? '';
+  return {
+    seed: seed === undefined ? undefined : BigInt(seed),
+    hosts: [...hosts.matchAll(/"(\d{1,20})"/g)].flatMap(([, id]) => id ?? []),
+  };
 }
 
 /** What a failover leaves in `history/` (design §4): one record a transaction and dead broker. */

@@ -13,6 +13,7 @@ export interface Memory {
   readonly adminAnswered: Set<string>;
   readonly deadSince: Map<string, number>;
   readonly unownedSince: Map<string, number>;
+  readonly formerHosts: Map<string, ReadonlySet<string>>;
 }
 
 export function createMemory(): Memory {
@@ -22,6 +23,7 @@ export function createMemory(): Memory {
     adminAnswered: new Set(),
     deadSince: new Map(),
     unownedSince: new Map(),
+    formerHosts: new Map(),
   };
 }
 

@@ -217,6 +217,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       now: Date.now,
     });
     report(execution.applied, deaths);
+    for (const { topic } of execution.applied) memory.formerHosts.delete(topic);
+    for (const [topic, hosts] of execution.formerHosts) memory.formerHosts.set(topic, hosts);
+    if (execution.formerHosts.size > 0) wake();
     metrics.refusedTransactions.inc({ policy: policyName }, execution.refused.length);
     if (execution.revision > 0) await untilSeen(execution.revision);
   }

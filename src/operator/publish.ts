@@ -107,7 +107,7 @@ const FLOORS: Readonly<Record<string, number>> = {
 
 export type Change = 'none' | 'figures' | 'facts';
 
-/** `facts` (state, conditions, topics, rank, …) are written at once; `figures` that left their band wait their turn. */
+/** `facts` (state, conditions, identity) are written at once; `figures` that left their band wait their turn. */
 export function compareBrokerLoad(before: BrokerLoadStatus | undefined, after: BrokerLoadStatus): Change {
   if (before === undefined || !isDeepStrictEqual(factsOf(before), factsOf(after))) return 'facts';
   const pairs = [
@@ -119,13 +119,19 @@ export function compareBrokerLoad(before: BrokerLoadStatus | undefined, after: B
     if (from === undefined || to === undefined) return from !== to;
     return Math.abs(to - from) > Math.max(FLOORS[name] ?? 0, BAND * Math.abs(from));
   });
-  return moved ? 'figures' : 'none';
+  return moved || !isDeepStrictEqual(countsOf(before), countsOf(after)) ? 'figures' : 'none';
+}
+
+/** Exact, but none of them worth a write by itself for every broker at once. */
+function countsOf({ topics, connections, rank }: BrokerLoadStatus): object {
+  return { topics, connections, rank };
 }
 
 function factsOf(status: BrokerLoadStatus): unknown {
-  const { usage, rates: _rates, display: _display, score: _score, conditions, ...facts } = status;
+  const { conditions, podUID, brokerID, brokerURL, state, observedGeneration, usage } = status;
+  const facts = { podUID, brokerID, brokerURL, state, observedGeneration };
   // A first figure is a fact, too: nobody should look at an empty column for ten seconds.
-  const measured = Object.keys(usage ?? {}).sort();
+  const measured = [...Object.keys(usage ?? {}), ...Object.keys(status)].sort();
   return { ...facts, measured, source: usage?.source, conditions: (conditions ?? []).map(withoutMessage) };
 }
 

@@ -24,6 +24,7 @@ function assign(change: Partial<Assign> = {}): Assign {
     reason: 'NewTopic',
     reliable: true,
     seed: 'never',
+    isFirst: false,
     lastOwner: undefined,
     ...change,
   };
@@ -38,6 +39,8 @@ function history(
   return {
     evidence: { sealedOffset: undefined, objectEnds: [], cursors: [], lastSeed: undefined, ...evidence },
     stateRevisions: roots,
+    hosts: [],
+    noteRevision: 0,
   } satisfies TopicHistory;
 }
 
@@ -108,10 +111,22 @@ describe('the transaction of a failover', () => {
     });
   });
 
-  it('notes the seed, so that the next one goes beyond it', () => {
+  it('notes the seed and the hosts, so that the next one goes beyond it and to another', () => {
     expect(transaction.operations).toContainEqual({
       put: '/danube-load-manager/offsets/default/t',
-      value: '{"seed":"1108"}',
+      value: '{"seed":"1108","hosts":["3","7"]}',
+    });
+  });
+
+  it('adds to a note that is there, unless somebody else changed it meanwhile', () => {
+    const past = { ...history({ lastSeed: 9n }), hosts: ['1', '3'], noteRevision: 44 };
+
+    const { operations, compares } = topicTransaction({ ...failover, seed: 'never' }, past, POLICY, NOW);
+
+    expect(compares).toContainEqual({ key: '/danube-load-manager/offsets/default/t', modRevision: 44 });
+    expect(operations).toContainEqual({
+      put: '/danube-load-manager/offsets/default/t',
+      value: '{"seed":"9","hosts":["1","3","7"]}',
     });
   });
 
@@ -235,11 +250,12 @@ describe('packs of transactions', () => {
 
   it('are few: what topics ask of one broker is asked once', () => {
     const topics = transactions(
-      Array.from({ length: 108 }, () => ({ to: '1' })),
+      Array.from({ length: 54 }, () => ({ to: '1' })),
       ['/danube'],
     );
 
     expect(packTransactions(topics)).toHaveLength(1);
+    // Two on the broker, then its own assignment and its note for each topic.
     expect(mergeCompares(topics)).toHaveLength(110);
   });
 
@@ -252,8 +268,8 @@ describe('packs of transactions', () => {
 
     const packs = packTransactions(transactions(dead, []));
 
-    // 36 topics: an assignment, a deletion and a record each.
-    expect(packs.map((pack) => pack.length)).toEqual([36, 14]);
+    // 27 topics: an assignment, a deletion, a note and a record each.
+    expect(packs.map((pack) => pack.length)).toEqual([27, 23]);
   });
 
   it('are none for no topics', () => {

@@ -27,6 +27,9 @@ export interface TopicHistory {
   readonly evidence: OffsetEvidence;
   /** `state` keys as read: storage root → modRevision, 0 where there is none. */
   readonly stateRevisions: ReadonlyMap<string, number>;
+  /** Brokers that have had the topic, oldest first, and the note that says so: revision 0 if there is none. */
+  readonly hosts: readonly string[];
+  readonly noteRevision: number;
 }
 
 export interface SeedPolicy {
@@ -34,7 +37,10 @@ export interface SeedPolicy {
   readonly offsetMargin: number;
 }
 
-/** Our note on a topic's last seed (design §4, `offsets/{N}/{T}`). */
+/** A process lives for a while only: older hosts are long dead. */
+const HOSTS_KEPT = 32;
+
+/** Our note on a reliable topic: its last seed and its hosts so far (design §4, `offsets/{N}/{T}`). */
 export function offsetsKey(topic: string): string {
   return `${OWN_PREFIX}offsets${topic}`;
 }
@@ -60,7 +66,13 @@ export function topicTransaction(
   if (assign.release !== undefined) releaseAssignment(assign.release, topic, compares, operations);
   // An orphan stands on nothing else that could tell that it was deleted meanwhile.
   if (assign.reason === 'Orphan') compares.push({ key: topicKey(topic), exists: true });
-  if (history !== undefined && needsSeed(assign, history.evidence, policy)) {
+  if (history === undefined) {
+    if (assign.reliable && assign.isFirst)
+      operations.push({ put: offsetsKey(topic), value: JSON.stringify({ hosts: [to] }) });
+    return { assign, compares, operations };
+  }
+  let { lastSeed } = history.evidence;
+  if (needsSeed(assign, history.evidence, policy)) {
     const offset = seedOffset(history.evidence, BigInt(policy.offsetMargin));
     for (const [root, modRevision] of history.stateRevisions) {
       const key = sealedStateKey(root, topic);
@@ -73,8 +85,12 @@ export function topicTransaction(
       };
       operations.push({ put: key, value: encodeSealedState(state) });
     }
-    operations.push({ put: offsetsKey(topic), value: JSON.stringify({ seed: offset.toString() }) });
+    lastSeed = offset;
   }
+  const known = new Set([...history.hosts, ...(assign.lastOwner === undefined ? [] : [assign.lastOwner]), to]);
+  const note = { ...(lastSeed !== undefined && { seed: lastSeed.toString() }), hosts: [...known].slice(-HOSTS_KEPT) };
+  compares.push({ key: offsetsKey(topic), modRevision: history.noteRevision });
+  operations.push({ put: offsetsKey(topic), value: JSON.stringify(note) });
   return { assign, compares, operations };
 }
 
