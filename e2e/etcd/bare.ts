@@ -27,7 +27,8 @@ export async function bareWatch(client: Etcd3, prefix: string, from: number): Pr
 
 /** What etcd itself says has happened under `prefix` from revision `from` to `to`: `revision key` each. */
 export async function historyOf(endpoint: string, prefix: string, from: number, to: number): Promise<string[]> {
-  const client = new Etcd3({ hosts: endpoint });
+  // Beyond the default of 4 MiB, its watcher starts again for ever, without a word.
+  const client = new Etcd3({ hosts: endpoint, grpcOptions: { 'grpc.max_receive_message_length': -1 } });
   const { seen, watcher } = await bareWatchFromStart(client, prefix, from, to);
   await watcher.cancel();
   client.close();

@@ -62,11 +62,18 @@ function openConnection(endpoint: string, options: EtcdOptions, id: number): Con
   let authenticated = auth === undefined;
   let opening: Promise<void> | undefined;
   let retired = false;
+  let closed = false;
 
   async function handleOf(service: Service): Promise<Handle> {
-    const known = handles.get(service);
+    const known = closed ? undefined : handles.get(service);
     if (known !== undefined) return known;
     const { client, metadata } = await (await pool).withConnection(service, (args) => args);
+    if (closed) {
+      client.close();
+      throw new EtcdError(`the connection to ${endpoint} was closed before the request was sent`, {
+        kind: 'Unreachable',
+      });
+    }
     // A member that has lost its leader says so at once, instead of serving the past or keeping us waiting.
     metadata.set('hasleader', 'true');
     if (token !== undefined) metadata.set('token', token);
@@ -87,7 +94,7 @@ function openConnection(endpoint: string, options: EtcdOptions, id: number): Con
   function track(cancel: () => void): () => void {
     cancels.add(cancel);
     return () => {
-      if (cancels.delete(cancel) && retired && cancels.size === 0) closePool();
+      if (cancels.delete(cancel) && retired && cancels.size === 0) shut();
     };
   }
 
@@ -152,11 +159,10 @@ function openConnection(endpoint: string, options: EtcdOptions, id: number): Con
     });
   }
 
-  function closePool(): void {
-    pool.then(
-      (opened) => opened.close(),
-      () => undefined, // there is nothing to close, and every call has told why
-    );
+  /** Not by the pool, which first waits for a connection that is being made, by the wall clock. */
+  function shut(): void {
+    closed = true;
+    for (const { client } of handles.values()) client.close();
   }
 
   return {
@@ -213,12 +219,12 @@ function openConnection(endpoint: string, options: EtcdOptions, id: number): Con
 
     retire() {
       retired = true;
-      if (cancels.size === 0) closePool();
+      if (cancels.size === 0) shut();
     },
 
     close() {
       for (const cancel of cancels) cancel();
-      closePool();
+      shut();
     },
   };
 }
