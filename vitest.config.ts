@@ -3,7 +3,7 @@ import { configDefaults, defineConfig } from 'vitest/config';
 /** Long seeded runs: only `npm run test:full` runs them. */
 const LONG = '**/*.full.test.ts';
 
-const unit = { name: 'unit', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], environment: 'node' } as const;
+const unit = { name: 'unit', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], environment: 'node' };
 /** Suites start real servers; one at a time keeps two cores honest. */
 const e2e = {
   name: 'e2e',
@@ -12,7 +12,7 @@ const e2e = {
   fileParallelism: false,
   testTimeout: 120_000,
   hookTimeout: 1_800_000,
-} as const;
+};
 
 const exclude = [...configDefaults.exclude, ...(process.env.TEST_TIER === 'full' ? [] : [LONG])];
 
