@@ -1,8 +1,8 @@
 /**
- * What no plan can beat: the lowest max/mean of each resource, with the constraint that sets it, and the fewest moves. Every bound here
- * is proved by counting, so a small gap shows that a plan is good, and a large one only that nobody knows.
+ * The lowest max/mean of each resource that any plan can reach, with the constraint that sets it. Every bound here is proved by counting,
+ * so a small gap shows that a plan is good, and a large one only that nobody knows.
  */
-import type { Forced } from './forced.ts';
+import { LARGEST } from './largest-loads.ts';
 import { isAllowed } from './rules.ts';
 import { isMovable, levelOf, type Work } from './work.ts';
 
@@ -13,8 +13,8 @@ export interface BalanceBound {
   readonly because: string | undefined;
 }
 
-/** One per resource. */
-export function balanceBounds(work: Work): readonly BalanceBound[] {
+/** One per resource. `largest` as `largestLoads` gives them. */
+export function balanceBounds(work: Work, largest: readonly (readonly number[])[]): readonly BalanceBound[] {
   const fixed = fixedLevels(work);
   const brokers = Array.from({ length: work.brokerCount }, (_, broker) => broker);
   const staying = brokers.filter((broker) => work.draining[broker] === 0);
@@ -22,8 +22,8 @@ export function balanceBounds(work: Work): readonly BalanceBound[] {
     if (work.high[resource] === Infinity) return { level: 1, because: undefined };
     return [
       fixedBound(work, fixed, staying, resource),
-      ...largestTopicBounds(work, fixed, staying, resource),
-      pairBound(work, staying, resource),
+      ...largestTopicBounds(work, fixed, staying, resource, largest[resource] ?? []),
+      pairBound(work, staying, resource, largest[resource] ?? []),
       ...ruleBounds(work, staying, resource),
       receiverBound(work, staying, resource),
     ].reduce<BalanceBound>((best, bound) => (bound.level > best.level + 1e-9 ? bound : best), {
@@ -69,17 +69,11 @@ function largestTopicBounds(
   fixed: Float64Array,
   brokers: readonly number[],
   resource: number,
+  largest: readonly number[],
 ): readonly BalanceBound[] {
   const { input, width } = work;
-  const largest = new Map<number, number>();
-  for (let topic = 0; topic < work.home.length; topic++) {
-    const rule = input.placement?.of[topic] ?? -1;
-    const known = largest.get(rule);
-    const load = input.loads[topic * width + resource] as number;
-    if (known !== undefined && load <= (input.loads[known * width + resource] as number)) continue;
-    if (isMovable(work, topic)) largest.set(rule, topic);
-  }
-  return [...largest.values()].map((topic) => {
+  const topics = input.placement === undefined ? largest.slice(0, 1) : largestOfRules(work, resource);
+  return topics.map((topic) => {
     let level = Infinity;
     for (const broker of brokers) {
       if (broker !== work.home[topic] && (work.receives[broker] === 0 || !isAllowed(work, topic, broker))) continue;
@@ -89,20 +83,42 @@ function largestTopicBounds(
   });
 }
 
+function largestOfRules(work: Work, resource: number): readonly number[] {
+  const { input, width } = work;
+  const largest = new Map<number, number>();
+  for (let topic = 0; topic < work.home.length; topic++) {
+    const rule = input.placement?.of[topic] ?? -1;
+    const known = largest.get(rule);
+    const load = input.loads[topic * width + resource] as number;
+    if (known !== undefined && load <= (input.loads[known * width + resource] as number)) continue;
+    if (isMovable(work, topic)) largest.set(rule, topic);
+  }
+  return [...largest.values()];
+}
+
 /** Of the N + 1 largest topics two share a broker. */
-function pairBound(work: Work, brokers: readonly number[], resource: number): BalanceBound {
+function pairBound(work: Work, brokers: readonly number[], resource: number, largest: readonly number[]): BalanceBound {
+  const none = { level: 0, because: undefined };
   const { input, width } = work;
   let scale = Infinity;
   for (const broker of brokers) scale = Math.min(scale, work.scale[broker * width + resource] as number);
-  const large: number[] = [];
-  for (let at = resource; at < input.loads.length; at += width) {
-    const level = (input.loads[at] as number) * scale;
-    if (level > 0.3) large.push(level);
+  const least = largest.at(-1);
+  if (least === undefined || brokers.length === 0) return none;
+  let levels = largest.map((topic) => (input.loads[topic * width + resource] as number) * scale);
+  if (levels.length <= brokers.length) {
+    // Smaller topics cannot set a bound above the mean in pairs, unless there are very many large ones.
+    if (levels.length < LARGEST || (levels.at(-1) as number) < 0.3) return none;
+    levels = [];
+    for (let at = resource; at < input.loads.length; at += width) {
+      const level = (input.loads[at] as number) * scale;
+      if (level > 0.3) levels.push(level);
+    }
+    levels.sort((a, b) => b - a);
   }
-  if (brokers.length === 0 || large.length <= brokers.length) return { level: 0, because: undefined };
-  large.sort((a, b) => b - a);
-  const level = (large[brokers.length - 1] as number) + (large[brokers.length] as number);
-  return { level, because: `the ${brokers.length + 1} largest topics on ${brokers.length} brokers` };
+  const level = (levels[brokers.length - 1] ?? 0) + (levels[brokers.length] ?? 0);
+  return levels.length <= brokers.length
+    ? none
+    : { level, because: `the ${brokers.length + 1} largest topics on ${brokers.length} brokers` };
 }
 
 /** Topics that a rule keeps on some brokers fill those at least to their own mean. Rules of the same or of fewer brokers add up. */
@@ -155,141 +171,4 @@ function receiverBound(work: Work, brokers: readonly number[], resource: number)
     level: capacity > 0 ? load / capacity : 0,
     because: `only ${count} of ${brokers.length} brokers may receive`,
   };
-}
-
-export interface MoveBounds {
-  /** Topics that must leave: over the brokers, how many of their largest bring them down to the band. */
-  readonly leave: number;
-  /** Topics that must arrive: over the brokers, how many of the largest of all bring them up to it. */
-  readonly arrive: number;
-}
-
-/** For any plan that ends within the given levels of each resource. Each move leaves one broker and arrives at one. */
-export function moveBounds(work: Work, forced: Forced, high: Float64Array, low: Float64Array): MoveBounds {
-  return { leave: leaveBound(work, forced, high), arrive: arriveBound(work, low) };
-}
-
-function leaveBound(work: Work, forced: Forced, high: Float64Array): number {
-  const blocked = new Set(forced.blocked.map(({ topic }) => topic));
-  const perBroker = new Int32Array(work.brokerCount);
-  for (const [topic, rule] of forced.wanted) {
-    const broker = work.home[topic] as number;
-    if (rule !== 'Spread' && !blocked.has(topic)) perBroker[broker] = (perBroker[broker] as number) + 1;
-  }
-  if (work.options.mode !== 'Drain') {
-    const tops = excessTops(work, high);
-    for (let broker = 0; broker < work.brokerCount; broker++) {
-      if (work.draining[broker] === 1) continue;
-      for (let resource = 0; resource < work.width; resource++) {
-        const excess = (work.levelBefore[broker * work.width + resource] as number) - (high[resource] as number);
-        if (excess <= ROUNDING) continue;
-        const count = fewest(excess, () => tops.of(broker, resource));
-        perBroker[broker] = Math.max(perBroker[broker] as number, count);
-      }
-    }
-  }
-  return perBroker.reduce((sum, count) => sum + count, 0);
-}
-
-const ROUNDING = 1e-9;
-
-/** How many of the largest add up to `amount`; all of them if they don't. */
-function fewest(amount: number, descending: () => Iterable<number>): number {
-  let left = amount - ROUNDING;
-  let count = 0;
-  for (const level of descending()) {
-    if (left <= 0) break;
-    left -= level;
-    count++;
-  }
-  return count;
-}
-
-interface Tops {
-  of(broker: number, resource: number): Iterable<number>;
-}
-
-/** Levels of the movable topics of each broker, largest first. */
-function excessTops(work: Work, high: Float64Array): Tops {
-  const { width, home } = work;
-  const start = new Int32Array(work.brokerCount + 1);
-  const isOver = Uint8Array.from({ length: work.brokerCount }, (_, broker) =>
-    Number(high.some((top, resource) => (work.levelBefore[broker * width + resource] as number) > top)),
-  );
-  for (let topic = 0; topic < home.length; topic++) {
-    const broker = home[topic] as number;
-    if (isOver[broker] === 1) start[broker + 1] = (start[broker + 1] as number) + 1;
-  }
-  for (let broker = 0; broker < work.brokerCount; broker++)
-    start[broker + 1] = (start[broker + 1] as number) + (start[broker] as number);
-  const next = start.slice();
-  const topics = new Int32Array(start[work.brokerCount] as number);
-  for (let topic = 0; topic < home.length; topic++) {
-    const broker = home[topic] as number;
-    if (isOver[broker] === 0) continue;
-    topics[next[broker] as number] = topic;
-    next[broker] = (next[broker] as number) + 1;
-  }
-
-  return {
-    *of(broker, resource) {
-      const scale = work.scale[broker * width + resource] as number;
-      const levels = new Float64Array((start[broker + 1] as number) - (start[broker] as number));
-      for (let at = 0; at < levels.length; at++) {
-        const topic = topics[(start[broker] as number) + at] as number;
-        if (isMovable(work, topic)) levels[at] = (work.input.loads[topic * width + resource] as number) * scale;
-      }
-      yield* descending(levels);
-    },
-  };
-}
-
-/** Largest first: a few by passing over them, the rest by sorting, since few are asked for. */
-function* descending(levels: Float64Array): Iterable<number> {
-  for (let taken = 0; taken < 12 && taken < levels.length; taken++) {
-    let best = 0;
-    for (let at = 1; at < levels.length; at++) if ((levels[at] as number) > (levels[best] as number)) best = at;
-    yield levels[best] as number;
-    levels[best] = 0;
-  }
-  levels.sort();
-  for (let at = levels.length - 1; at >= 0; at--) yield levels[at] as number;
-}
-
-/** Topics in a list of the largest; a broker that needs more of them needs at least as many. */
-const LARGEST = 64;
-
-function arriveBound(work: Work, low: Float64Array): number {
-  const { width, input } = work;
-  const perBroker = new Int32Array(work.brokerCount);
-  if (work.options.mode === 'Drain') return 0;
-  for (let resource = 0; resource < width; resource++) {
-    if (low[resource] === -Infinity) continue;
-    let top: readonly number[] | undefined;
-    for (let broker = 0; broker < work.brokerCount; broker++) {
-      const missing = (low[resource] as number) - (work.levelBefore[broker * width + resource] as number);
-      if (work.draining[broker] === 1 || missing <= ROUNDING) continue;
-      top ??= largestLoads(input.loads, width, resource);
-      const scale = work.scale[broker * width + resource] as number;
-      const count = fewest(missing, () => (top ?? []).map((load) => load * scale));
-      perBroker[broker] = Math.max(perBroker[broker] as number, count);
-    }
-  }
-  return perBroker.reduce((sum, count) => sum + count, 0);
-}
-
-/** The `LARGEST` largest loads of a resource, largest first. */
-function largestLoads(loads: Float64Array, width: number, resource: number): readonly number[] {
-  const top: number[] = [];
-  let least = 0;
-  for (let at = resource; at < loads.length; at += width) {
-    const load = loads[at] as number;
-    if (load <= least) continue;
-    top.push(load);
-    if (top.length < 4 * LARGEST) continue;
-    top.sort((a, b) => b - a);
-    top.length = LARGEST;
-    least = top.at(-1) ?? 0;
-  }
-  return top.sort((a, b) => b - a).slice(0, LARGEST);
 }

@@ -1,15 +1,30 @@
 /** How even a cluster is: the figures that users see before and after a plan. */
-import { BrokerRole, type PlannerInput, type ResourceFigures } from './input.ts';
+import { BrokerRole, type Move, type PlannerInput, type ResourceFigures } from './input.ts';
 
 /** Load of each broker with its background, brokers × resources, in the units of the capacities. */
-export function brokerLoads(input: PlannerInput, owner: Int32Array = input.owner): Float64Array {
+export function brokerLoads(input: PlannerInput): Float64Array {
   const width = input.resources.length;
+  const { owner } = input;
   const sums = input.background === undefined ? new Float64Array(input.capacity.length) : input.background.slice();
   const { loads } = input;
   for (let topic = 0, at = 0; topic < owner.length; topic++) {
     const row = (owner[topic] as number) * width;
     for (let resource = 0; resource < width; resource++, at++) {
       sums[row + resource] = (sums[row + resource] as number) + (loads[at] as number);
+    }
+  }
+  return sums;
+}
+
+/** The same after moves, from what it was before. */
+export function loadsAfter(input: PlannerInput, before: Float64Array, moves: readonly Move[]): Float64Array {
+  const width = input.resources.length;
+  const sums = before.slice();
+  for (const { topic, from, to } of moves) {
+    for (let resource = 0; resource < width; resource++) {
+      const load = input.loads[topic * width + resource] as number;
+      sums[from * width + resource] = (sums[from * width + resource] as number) - load;
+      sums[to * width + resource] = (sums[to * width + resource] as number) + load;
     }
   }
   return sums;

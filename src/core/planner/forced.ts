@@ -63,6 +63,7 @@ export function placeForced(work: Work, size: Float64Array): Forced {
 export function findForced(work: Work, size: Float64Array): Map<number, Wanted> {
   const wanted = new Map<number, Wanted>();
   const { input, home } = work;
+  if (!work.draining.includes(1) && input.placement === undefined && input.spread === undefined) return wanted;
   const grouped: number[] = [];
   for (let topic = 0; topic < home.length; topic++) {
     const broker = home[topic] as number;

@@ -4,12 +4,12 @@
  * moves × brokers.
  */
 import { Refusal, refusal } from './rules.ts';
-import { assign, energy, energyAfter, isStopped, type Work, worstOutside } from './work.ts';
+import { assign, energy, energyAfter, isStopped, type Work } from './work.ts';
 
 /** Brokers that are weighed for one topic. */
 const RECEIVERS = 160;
 /** Placements after which the receivers are picked anew. */
-const REFRESH = 40;
+const REFRESH = 80;
 
 /** Brokers that may receive, roomiest first: by how much is missing to the mean over all resources; ties by index. */
 export function roomiest(work: Work, count: number): Int32Array {
@@ -54,9 +54,11 @@ export function placeAll(work: Work, topics: readonly number[], size: Float64Arr
   }
 }
 
+/** A broker may fall below the band in one resource to be cured in another: what it lacks is easily filled later. */
 function mayLeave(work: Work, topic: number): boolean {
   const home = work.owner[topic] as number;
-  return energyAfter(work, home, -1, topic, worstOutside(work, home)) <= energy(work, home);
+  const after = energyAfter(work, home, -1, topic, work.limit.worst);
+  return work.totalEnergy + after - energy(work, home) <= work.limit.energy;
 }
 
 function bestReceiver(work: Work, topic: number, receivers: Int32Array): number {

@@ -6,21 +6,23 @@
  * cheaply first, then with more effort for what is left); prune; order. Each leaves a valid state that is not worse than the one before.
  * The same input gives the same plan: nothing is random, and ties go to the lower index of broker or topic.
  */
-import { balanceBounds, moveBounds } from './bounds.ts';
+import { balanceBounds } from './bounds.ts';
 import { type Candidates, createCandidates } from './candidates.ts';
-import { balanceFigures, brokerLoads } from './figures.ts';
+import { balanceFigures, loadsAfter } from './figures.ts';
 import { type Forced, placeForced, refusedEverywhere } from './forced.ts';
 import { contentHash } from './hash.ts';
 import type { Move, MoveReason, Plan, PlannerInput, PlanOptions } from './input.ts';
+import { largestLoads } from './largest-loads.ts';
+import { moveBounds } from './move-bounds.ts';
 import { type Ordered, orderMoves } from './order.ts';
 import { placeAll } from './place.ts';
 import { prune } from './prune.ts';
 import { type RepairEffort, repair } from './repair.ts';
 import { chooseShed } from './shed.ts';
-import { createWork, energy, isMovable, isStopped, type Work } from './work.ts';
+import { createWork, energy, isMovable, isStopped, setLimit, type Work } from './work.ts';
 
 /** Largest topics of a hot broker that are weighed for shedding. */
-const SHED_DEPTH = 160;
+const SHED_DEPTH = 64;
 /** Repairs most clusters completely. */
 const QUICK: RepairEffort = { partners: 64, topics: 24, exchangePartners: 24, exchangeTopics: 24 };
 /** For what is left: few brokers, each worth more work. */
@@ -31,6 +33,7 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
   const work = createWork(input, options);
   const candidates = createCandidates(work);
   const forced = placeForced(work, candidates.size);
+  if (forced.wanted.size > 0) setLimit(work);
   let shed = 0;
   let repaired = 0;
   let pruned = 0;
@@ -62,11 +65,12 @@ function isInBand(work: Work): boolean {
 function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan['stats']): Plan {
   const { input } = work;
   const moves = ordered.topics.map((topic) => describeMove(work, forced, topic));
-  const before = balanceFigures(input, brokerLoads(input));
-  const after = balanceFigures(input, brokerLoads(input, work.owner));
-  const floors = balanceBounds(work);
+  const before = balanceFigures(input, work.sums);
+  const after = balanceFigures(input, loadsAfter(input, work.sums, moves));
+  const largest = largestLoads(work);
+  const floors = balanceBounds(work, largest);
   const reached = reachedBand(work);
-  const bound = moveBounds(work, forced, reached.high, reached.low);
+  const bound = moveBounds(work, forced, reached.high, reached.low, largest);
   const least = Math.max(bound.leave, bound.arrive);
   return {
     moves,

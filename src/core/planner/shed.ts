@@ -13,6 +13,9 @@ const SEARCH_LIMIT = 1200;
 /** Sets larger than this are left as the greedy choice made them: there are too many to search. */
 const SEARCH_DEPTH = 6;
 
+/** Above this many topics the greedy choice would take too long. */
+const GREEDY_LIMIT = 1000;
+
 interface Need {
   readonly resource: number;
   readonly excess: number;
@@ -48,6 +51,7 @@ function chooseGreedily(
   pool: Int32Array,
   needs: readonly Need[],
 ): readonly number[] | undefined {
+  if (pool.length > GREEDY_LIMIT) return takeLargest(work, broker, pool, needs);
   const left = needs.map(({ excess }) => excess);
   const used = new Uint8Array(pool.length);
   const chosen: number[] = [];
@@ -80,6 +84,27 @@ function chooseGreedily(
   return chosen;
 }
 
+/** Where very many small topics have to leave, the largest that help do. */
+function takeLargest(
+  work: Work,
+  broker: number,
+  pool: Int32Array,
+  needs: readonly Need[],
+): readonly number[] | undefined {
+  const left = needs.map(({ excess }) => excess);
+  const chosen: number[] = [];
+  for (const topic of pool) {
+    if (!left.some((excess, n) => excess > 0 && levelOf(work, topic, broker, (needs[n] as Need).resource) > 0))
+      continue;
+    chosen.push(topic);
+    for (let n = 0; n < needs.length; n++) {
+      left[n] = (left[n] as number) - levelOf(work, topic, broker, (needs[n] as Need).resource);
+    }
+    if (left.every((excess) => excess <= 0)) return chosen;
+  }
+  return undefined;
+}
+
 /** The band is out of reach for this broker: everything that lowers what is too high helps. */
 function shedAll(work: Work, broker: number, pool: Int32Array, needs: readonly Need[]): readonly number[] {
   return [...pool].filter((topic) => needs.some(({ resource }) => levelOf(work, topic, broker, resource) > 0));
@@ -88,12 +113,22 @@ function shedAll(work: Work, broker: number, pool: Int32Array, needs: readonly N
 /** The largest of each resource that is too high. */
 function shortlist(work: Work, broker: number, pool: Int32Array, needs: readonly Need[]): Int32Array {
   const list = new Set<number>();
+  const top = new Int32Array(PER_RESOURCE);
+  const levels = new Float64Array(PER_RESOURCE);
   for (const { resource } of needs) {
-    const byResource = Float64Array.from(pool, (topic) => levelOf(work, topic, broker, resource));
-    const order = Array.from(pool.keys()).sort(
-      (a, b) => (byResource[b] as number) - (byResource[a] as number) || a - b,
-    );
-    for (const at of order.slice(0, PER_RESOURCE)) list.add(pool[at] as number);
+    let length = 0;
+    for (const topic of pool) {
+      const level = levelOf(work, topic, broker, resource);
+      if (length === PER_RESOURCE && level <= (levels[length - 1] as number)) continue;
+      let at = length < PER_RESOURCE ? length++ : length - 1;
+      for (; at > 0 && level > (levels[at - 1] as number); at--) {
+        levels[at] = levels[at - 1] as number;
+        top[at] = top[at - 1] as number;
+      }
+      levels[at] = level;
+      top[at] = topic;
+    }
+    for (const topic of top.subarray(0, length)) list.add(topic);
   }
   return Int32Array.from(list);
 }

@@ -2,9 +2,9 @@
  * The state that all phases of the planner share: who owns what, and how full each broker is. A level is load / (mean × capacity)
  * of one resource of one broker, so 1 is the mean whatever the unit and however large the broker.
  *
- * Energy is the squared distance outside the band, summed over resources: 0 = in the band. Every phase lowers the energy of the
- * brokers that it touches and never raises the worst of their levels, so the cluster is never worse than before, whenever the
- * work is stopped.
+ * Energy is the squared distance outside the band, summed over resources: 0 = in the band. No step takes the cluster's energy, or
+ * the worst distance of any broker, above what it was at the start, so the plan is never worse than before, whenever the work is
+ * stopped. Only hard rules may cost balance.
  */
 import { brokerLoads, meanUtilisation } from './figures.ts';
 import { BrokerRole, type PlannerInput, type PlanOptions } from './input.ts';
@@ -13,6 +13,8 @@ export interface Work {
   readonly input: PlannerInput;
   readonly brokerCount: number;
   readonly width: number;
+  /** brokers × resources: loads before any move, with the background. */
+  readonly sums: Float64Array;
   /** Per resource, load / capacity of the whole cluster. */
   readonly means: Float64Array;
   /** brokers × resources: what one unit of load adds to the broker's level. */
@@ -36,6 +38,10 @@ export interface Work {
   readonly perBroker: Map<number, number>;
   readonly perDomain: Map<number, number>;
   readonly options: PlanOptions;
+  /** Sum over the brokers, kept by `assign`. */
+  totalEnergy: number;
+  /** Before any move, and once hard rules have been followed: what no later phase may pass. */
+  limit: { readonly energy: number; readonly worst: number };
   evaluations: number;
 }
 
@@ -55,6 +61,7 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     input,
     brokerCount,
     width,
+    sums,
     means,
     scale,
     high: Float64Array.from(counts, (counted) => (counted ? 1 + band.above : Number.POSITIVE_INFINITY)),
@@ -70,10 +77,25 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     perBroker: new Map(),
     perDomain: new Map(),
     options,
+    totalEnergy: 0,
+    limit: { energy: 0, worst: 0 },
     evaluations: 0,
   };
+  setLimit(work);
   for (let topic = 0; topic < input.topics.length; topic++) countMember(work, topic, work.owner[topic] as number, 1);
   return work;
+}
+
+/** From here on, the cluster must not get worse than it is now. */
+export function setLimit(work: Work): void {
+  let sum = 0;
+  let worst = 0;
+  for (let broker = 0; broker < work.brokerCount; broker++) {
+    sum += energy(work, broker);
+    worst = Math.max(worst, worstOutside(work, broker));
+  }
+  work.totalEnergy = sum;
+  work.limit = { energy: sum, worst };
 }
 
 function receivers(input: PlannerInput, options: PlanOptions): Uint8Array {
@@ -117,8 +139,10 @@ export function membersInDomain(work: Work, group: number, broker: number): numb
 export function assign(work: Work, topic: number, broker: number): void {
   const from = work.owner[topic] as number;
   if (from === broker) return;
+  const before = energy(work, from) + energy(work, broker);
   shiftLevel(work, topic, from, -1);
   shiftLevel(work, topic, broker, 1);
+  work.totalEnergy += energy(work, from) + energy(work, broker) - before;
   countMember(work, topic, from, -1);
   countMember(work, topic, broker, 1);
   if (from !== work.home[topic]) work.arrivals[from]?.delete(topic);
