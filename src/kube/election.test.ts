@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createKubeClient, type KubeClient, KubeError } from './client.ts';
@@ -47,10 +48,30 @@ function candidate(identity: string, options: Partial<ElectionOptions> = {}): El
     onLost: (holder) => events.push(`${identity} lost to ${holder}`),
     monotonic: () => clock,
     wallClock: () => new Date('2026-11-21T06:00:00.123Z'),
+    sleep: shortSleep,
     ...options,
   });
   elections.push(election);
   return election;
+}
+
+/** Time is the tests' to move, so nobody waits for long before they look again. */
+async function shortSleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await delay(Math.min(ms, 5));
+}
+
+/** Until somebody wakes it. */
+async function sleepUntilWoken(_ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve());
+  });
+}
+
+/** How often this candidate has read the Lease itself. */
+function readsOf(index: number): () => number {
+  const get = vi.spyOn(clients[index] as KubeClient, 'get');
+  return () => get.mock.calls.length;
 }
 
 function leaseNow(): NonNullable<Lease['spec']> {
@@ -165,6 +186,70 @@ describe('a Lease that another holds', () => {
   });
 });
 
+describe('a replica that waits', () => {
+  it('does not ask for the Lease while the watch shows it renewed, and takes it when that stops', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 0.4 });
+    const election = candidate('a', { monotonic: () => performance.now(), sleep: (ms) => delay(ms) });
+    const reads = readsOf(0);
+    election.start();
+    await until(() => server.openWatches() === 1);
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 0.4 });
+
+    for (let renewal = 0; renewal < 10; renewal++) {
+      await delay(100);
+      putLease({ holderIdentity: 'other', leaseDurationSeconds: 0.4, acquireTime: String(renewal) });
+    }
+    const stoppedAt = performance.now();
+    expect([reads(), election.isLeading()]).toEqual([1, false]);
+    await until(() => election.isLeading());
+
+    const tookMs = performance.now() - stoppedAt;
+    expect(tookMs).toBeGreaterThan(350);
+    expect(tookMs).toBeLessThan(1000);
+  });
+
+  it('takes a Lease that is handed over at once, whenever its timer would have ended', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 3600 });
+    const election = candidate('a', { sleep: sleepUntilWoken });
+    election.start();
+    await until(() => server.openWatches() === 1);
+
+    putLease({ holderIdentity: '', leaseDurationSeconds: 1 });
+    await until(() => election.isLeading());
+
+    expect(leaseNow().holderIdentity).toBe('a');
+  });
+
+  it('takes an expired Lease without a watch, too', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 8 });
+    server.failWith(({ verb }) => (verb === 'WATCH' || verb === 'LIST' ? { status: 403 } : undefined));
+    const election = candidate('a');
+    election.start();
+    await triesOf(election);
+    expect(election.isLeading()).toBe(false);
+
+    clock = 8 * SECOND;
+    await until(() => election.isLeading());
+
+    expect(events).toEqual(['a leads']);
+  });
+
+  it('leaves a deleted Lease to its holder until that one would have lost it', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 8 });
+    const election = candidate('a');
+    election.start();
+    await triesOf(election);
+
+    server.remove(LEASE.name);
+    clock = 7.9 * SECOND;
+    await triesOf(election);
+    expect(server.get(LEASE.name)).toBeUndefined();
+
+    clock = 8 * SECOND;
+    await until(() => election.isLeading());
+  });
+});
+
 describe('two candidates that both reach the server', () => {
   it('never lead at the same time, however long', async () => {
     const [a, b] = [candidate('a'), candidate('b')];
@@ -263,6 +348,45 @@ describe('the leader', () => {
     await election.stop();
     expect(server.get(LEASE.name)).toBeUndefined();
     expect(events).toHaveLength(2);
+  });
+
+  it('learns of another holder by the watch, long before its next renewal', async () => {
+    const election = candidate('a', { sleep: sleepUntilWoken });
+    election.start();
+    await until(() => election.isLeading() && server.openWatches() === 1);
+
+    putLease({ ...leaseNow(), holderIdentity: 'b' });
+    await until(() => !election.isLeading());
+
+    expect(events).toEqual(['a leads', 'a lost to b']);
+  });
+
+  it('makes a deleted Lease again, long before its next renewal', async () => {
+    const election = candidate('a', { sleep: sleepUntilWoken });
+    election.start();
+    await until(() => election.isLeading() && server.openWatches() === 1);
+
+    server.remove(LEASE.name);
+    await until(() => server.get(LEASE.name) !== undefined);
+
+    expect(leaseNow().holderIdentity).toBe('a');
+    expect(events).toEqual(['a leads']);
+  });
+
+  it('does not believe a watch that tells of the past', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 1 });
+    const old = server.get(LEASE.name) as Lease;
+    putLease({ holderIdentity: '' });
+    const election = candidate('a');
+    const list = vi.spyOn(clients[0] as KubeClient, 'list');
+    list.mockResolvedValue({ metadata: { resourceVersion: '1' }, items: [old] });
+
+    election.start();
+    await until(() => election.isLeading() && list.mock.calls.length > 0);
+    await triesOf(election);
+
+    expect(election.isLeading()).toBe(true);
+    expect(events).toEqual(['a leads']);
   });
 
   it('that comes back after another has taken over learns of it before it renews', async () => {

@@ -3,9 +3,13 @@
  * record was last seen to change, never by the times in it. Losing the API server does not end leadership by itself:
  * what leads goes on under its fence, and starts nothing new past `validUntil` (design §4 "API server unreachable").
  * Seeing another holder ends it at once and for good: a process leads once in its life.
+ *
+ * Who waits does not ask every second: a watch tells of changes, and a timer of the expiry. The watch is only a hint,
+ * which may be old or missing; whatever is done upon it begins with a read of the Lease itself.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isConflict, isNotFound, type KubeClient, KubeError, type KubeObject, type Resource } from './client.ts';
+import { createListWatch } from './list-watch.ts';
 
 export const LEASES: Resource = {
   group: 'coordination.k8s.io',
@@ -42,6 +46,8 @@ export interface ElectionOptions {
   /** Monotonic milliseconds. */
   readonly monotonic?: () => number;
   readonly wallClock?: () => Date;
+  /** Resolves after so many milliseconds, or when `signal` aborts. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 export interface Election {
@@ -53,15 +59,19 @@ export interface Election {
   validUntil(): number;
   /** The last holder seen, '' for none. */
   holder(): string;
-  /** Monotonic milliseconds of the last try, for the liveness probe: the loop itself must not hang. */
+  /** Monotonic milliseconds of the loop's last sign of life, for the liveness probe: it must never stop trying. */
   lastTryAt(): number;
 }
+
+/** A waiting replica looks at least this often, for the case that its watch is broken and does not know. */
+const LOOK_EVERY_MS = 10_000;
 
 export function createElection(options: ElectionOptions): Election {
   const { client, identity, onLeading, onLost, onError } = options;
   const { leaseSeconds = 8, renewSeconds = 6, retrySeconds = 1 } = options;
   const monotonic = options.monotonic ?? (() => performance.now());
   const wallClock = options.wallClock ?? (() => new Date());
+  const sleep = options.sleep ?? sleepUntilAborted;
   if (!(leaseSeconds > renewSeconds && renewSeconds > 1.2 * retrySeconds)) {
     throw new Error('the Lease needs leaseSeconds > renewSeconds > 1.2 × retrySeconds');
   }
@@ -73,10 +83,40 @@ export function createElection(options: ElectionOptions): Election {
   let lost = false;
   let validUntil = 0;
   let lastTryAt = monotonic();
+  let pausing = new AbortController();
+
+  const watch = createListWatch<Lease>({
+    client,
+    resource: LEASES,
+    namespace: options.lease.namespace,
+    fieldSelector: `metadata.name=${options.lease.name}`,
+    onChange: (_key, lease) => hint(lease),
+    ...(onError && { onError }),
+  });
+
+  /** What the watch says: undefined for a Lease that was deleted. */
+  function hint(lease: Lease | undefined): void {
+    const holder = lease?.spec?.holderIdentity;
+    // Our own renewals come back, too.
+    if (holder === identity) return;
+    if (!leading && lease !== undefined) {
+      // Older than what we have read: the watch lags.
+      if (observed !== undefined && !isNewer(lease, observed.lease)) return;
+      observe(lease);
+    }
+    pausing.abort();
+  }
 
   function observe(lease: Lease): void {
     if (observed?.lease.metadata.resourceVersion === lease.metadata.resourceVersion) return;
     observed = { lease, at: monotonic() };
+  }
+
+  /** Monotonic milliseconds from which the Lease may be taken; a deleted one still binds, for its holder may be at work. */
+  function freeAt(): number {
+    const { holderIdentity = '', leaseDurationSeconds = leaseSeconds } = observed?.lease.spec ?? {};
+    if (observed === undefined || holderIdentity === '' || holderIdentity === identity) return 0;
+    return observed.at + leaseDurationSeconds * 1000;
   }
 
   function specHeldByUs(previous: Lease['spec']): NonNullable<Lease['spec']> {
@@ -94,38 +134,40 @@ export function createElection(options: ElectionOptions): Election {
   /** One try to take or renew the Lease. Throws KubeError when the API server does not answer. */
   async function tryOnce(): Promise<void> {
     const sentAt = monotonic();
-    try {
-      observe(await client.get<Lease>(LEASES, options.lease));
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      observe(
-        await client.create<Lease>(LEASES, {
-          apiVersion: 'coordination.k8s.io/v1',
-          kind: 'Lease',
-          metadata: options.lease,
-          spec: specHeldByUs(undefined),
-        }),
-      );
-      won(sentAt);
+    const lease = await readLease();
+    const holder = lease?.spec?.holderIdentity ?? '';
+    if (leading && holder !== '' && holder !== identity) {
+      leading = false;
+      lost = true;
+      validUntil = 0;
+      onLost(holder);
       return;
     }
-    if (observed === undefined) return;
-    const { lease, at } = observed;
-    const holder = lease.spec?.holderIdentity ?? '';
-    const expiresAt = at + (lease.spec?.leaseDurationSeconds ?? leaseSeconds) * 1000;
-    if (holder !== '' && holder !== identity) {
-      if (leading) {
-        leading = false;
-        lost = true;
-        validUntil = 0;
-        onLost(holder);
-        return;
-      }
-      if (monotonic() < expiresAt) return;
-    }
-    const taken = await client.replace<Lease>(LEASES, { ...lease, spec: specHeldByUs(lease.spec) });
+    if (!leading && monotonic() < freeAt()) return;
+    const spec = specHeldByUs(lease?.spec);
+    const taken =
+      lease === undefined
+        ? await client.create<Lease>(LEASES, {
+            apiVersion: 'coordination.k8s.io/v1',
+            kind: 'Lease',
+            metadata: options.lease,
+            spec,
+          })
+        : await client.replace<Lease>(LEASES, { ...lease, spec });
     observe(taken);
     won(sentAt);
+  }
+
+  /** The Lease itself, not what a cache has; undefined if there is none. */
+  async function readLease(): Promise<Lease | undefined> {
+    try {
+      const lease = await client.get<Lease>(LEASES, options.lease);
+      observe(lease);
+      return lease;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
   }
 
   function won(sentAt: number): void {
@@ -138,18 +180,36 @@ export function createElection(options: ElectionOptions): Election {
 
   async function run(): Promise<void> {
     while (!stopped.signal.aborted && !lost) {
+      let failed = false;
       lastTryAt = monotonic();
+      // From here on a hint is about something that this try may not have seen.
+      pausing = new AbortController();
       try {
         await tryOnce();
       } catch (error) {
         if (!(error instanceof KubeError)) throw error;
+        failed = true;
         // A conflict means that somebody else was first; the next look tells who.
         if (!isConflict(error)) onError?.(error);
       }
+      await pause(failed);
+    }
+    await watch.stop();
+  }
+
+  /** Until the next try is due: what the watch tells meanwhile brings it forward or puts it off. */
+  async function pause(failed: boolean): Promise<void> {
+    const from = monotonic();
+    while (!stopped.signal.aborted && !lost) {
       const jitter = leading ? 1 : 1 + Math.random() * 0.2;
-      await delay(retrySeconds * 1000 * jitter, undefined, { signal: stopped.signal }).catch((error: Error) => {
-        if (error.name !== 'AbortError') throw error;
-      });
+      const retryMs = retrySeconds * 1000 * jitter;
+      const dueMs = leading || failed ? retryMs : Math.max(0, freeAt() - monotonic());
+      await sleep(Math.min(dueMs, LOOK_EVERY_MS), pausing.signal);
+      const hinted = pausing.signal.aborted;
+      // The leader looks at any hint; who waits looks when the Lease is free, and else sets its timer anew.
+      if (!hinted || leading || failed || freeAt() <= monotonic() || monotonic() - from > LOOK_EVERY_MS) return;
+      lastTryAt = monotonic();
+      pausing = new AbortController();
     }
   }
 
@@ -170,10 +230,13 @@ export function createElection(options: ElectionOptions): Election {
 
   return {
     start() {
-      running ??= run();
+      if (running !== undefined) return;
+      running = run();
+      watch.start();
     },
     async stop() {
       stopped.abort();
+      pausing.abort();
       await running;
       await release();
     },
@@ -182,6 +245,17 @@ export function createElection(options: ElectionOptions): Election {
     holder: () => observed?.lease.spec?.holderIdentity ?? '',
     lastTryAt: () => lastTryAt,
   };
+}
+
+/** Versions of one cluster are ordered numbers (Kubernetes 1.35, KEP-5504); where they are not, the next look decides. */
+function isNewer(lease: Lease, than: Lease): boolean {
+  return Number(lease.metadata.resourceVersion) > Number(than.metadata.resourceVersion);
+}
+
+async function sleepUntilAborted(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch((error: Error) => {
+    if (error.name !== 'AbortError') throw error;
+  });
 }
 
 /** RFC 3339 with the six digits that the API server demands of a MicroTime. */

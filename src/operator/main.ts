@@ -25,6 +25,8 @@ with POD_NAME and POD_NAMESPACE in the environment (downward API)`;
 
 /** Not renewing for this long means that the loop itself hangs. */
 const ELECTION_HANGS_MS = 30_000;
+/** Ending must not hang: a replica that has lost the Lease is of no use, and the kubelet kills after 30 s anyway. */
+const ENDING_MS = 25_000;
 
 async function main(): Promise<void> {
   const { values: flags } = parseArgs({
@@ -120,6 +122,10 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve());
   await ended.promise;
   log.info({}, 'ending: finishing what is in flight, then handing over the Lease');
+  setTimeout(() => {
+    log.error({}, 'what is in flight has not ended; the Lease is not handed over and expires by itself');
+    process.exit(1);
+  }, ENDING_MS).unref();
   await controller.stop();
   await election.stop();
   await Promise.all([health.stop(), metricsServer.stop()]);
