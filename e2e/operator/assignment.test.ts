@@ -36,6 +36,17 @@ async function ownerOf(topic: string): Promise<LiveBroker> {
   return owner;
 }
 
+/** A broker serves a topic some moments after it was assigned. Gives the offsets. */
+async function sendWhenServed(broker: LiveBroker, topic: string, messages: number): Promise<readonly string[]> {
+  return withConnection(broker, async (connection) => {
+    const producer = await until(() => createProducer(connection, topic), {
+      what: `${broker.pod} to serve ${topic}`,
+      timeoutMs: 10_000,
+    });
+    return producer.send(messages);
+  });
+}
+
 /** As admin tools do: first the marker, then the assignment, each on its own (contract 5.2). */
 async function takeFrom(owner: LiveBroker, topic: string, marker: Exclude<Marker, { kind: 'unknown' }>): Promise<void> {
   const { etcd } = cluster();
@@ -88,9 +99,7 @@ describe('a marker', () => {
     if (first === undefined) throw new Error('there is no broker');
     await withConnection(first, (connection) => createThroughBroker(connection, topic, 'Reliable'));
     const source = await ownerOf(topic);
-    const before = await withConnection(source, async (connection) =>
-      (await createProducer(connection, topic)).send(10),
-    );
+    const before = await sendWhenServed(source, topic, 10);
     const revision = await currentRevision(etcd);
 
     process.kill(brokerPid(source.pod), 'SIGSTOP');
@@ -109,13 +118,7 @@ describe('a marker', () => {
     const sealed = events.find(({ type, entry }) => type === 'put' && parseKey(entry.key).kind === 'sealedState');
     const assigned = events.find(({ type, entry }) => type === 'put' && entry.key === assignmentKey(target.id, topic));
     expect(sealed?.entry.modRevision).toBeLessThan(assigned?.entry.modRevision ?? 0);
-    const after = await withConnection(target, async (connection) => {
-      const producer = await until(() => createProducer(connection, topic), {
-        what: `${target.pod} to serve ${topic}`,
-        timeoutMs: 5_000,
-      });
-      return producer.send(1);
-    });
+    const after = await sendWhenServed(target, topic, 1);
     expect([before.at(-1), after]).toEqual(['9', ['10']]);
   });
 
