@@ -2,15 +2,8 @@
 import { decodeRangeReply, decodeTxnReply, type RangeReply, type TxnReply } from './decode.ts';
 import { toEtcdError } from './errors.ts';
 import { type Connection, createLink, type Link } from './link.ts';
-import {
-  type Compare,
-  type Entry,
-  EtcdError,
-  type EtcdPort,
-  type Operation,
-  type ReadOptions,
-  rangeOf,
-} from './port.ts';
+import { type Compare, type Entry, type EtcdPort, type Operation, rangeOf } from './port.ts';
+import { createScan } from './scan.ts';
 import { watch } from './watch.ts';
 
 export interface ClientOptions {
@@ -22,11 +15,6 @@ export interface ClientOptions {
   readonly watchHeartbeatMs: number;
   readonly maxBufferedBytes: number;
 }
-
-/** The first page is small, since nobody knows yet how large the values are; the others get near to this size. */
-const FIRST_PAGE_KEYS = 256;
-const MAX_PAGE_KEYS = 20_000;
-const PAGE_BYTES = 1024 * 1024;
 
 export function createClient(options: ClientOptions): EtcdPort {
   const { endpoints, timeoutMs } = options;
@@ -42,48 +30,16 @@ export function createClient(options: ClientOptions): EtcdPort {
     return { revision: revision || reply.revision, count: reply.count };
   }
 
-  async function scan(
-    prefix: string,
-    { revision: wanted = 0, minModRevision = 0, keysOnly = false }: ReadOptions,
-    visit: (entries: readonly Entry[]) => void,
-  ): Promise<{ revision: number }> {
-    let limit = FIRST_PAGE_KEYS;
-    let revision = wanted;
-
-    async function fetchPage(from: { readonly key: Buffer; readonly range_end: Buffer }): Promise<RangeReply> {
-      for (;;) {
-        try {
-          return await range(`read of "${prefix}*"`, {
-            ...from,
-            limit,
-            revision,
-            keys_only: keysOnly,
-            min_mod_revision: minModRevision,
-          });
-        } catch (error) {
-          if (!(error instanceof EtcdError && error.kind === 'TooLarge') || limit === 1) throw error;
-          limit = Math.ceil(limit / 4);
-        }
-      }
-    }
-
-    const { key, range_end } = rangeOf(prefix);
-    let page = await fetchPage({ key, range_end });
-    revision ||= page.revision;
-    for (;;) {
-      const { entries, lastKey, more, bytes } = page;
-      if (!more || lastKey === undefined) {
-        if (entries.length > 0) visit(entries);
-        return { revision };
-      }
-      limit = Math.min(MAX_PAGE_KEYS, Math.max(1, Math.round(PAGE_BYTES / (bytes / entries.length))));
-      // The server fetches the next page while we look at this one.
-      const following = fetchPage({ key: Buffer.concat([lastKey, Buffer.from([0])]), range_end });
-      following.catch(() => undefined); // awaited below, unless `visit` throws
-      visit(entries);
-      page = await following;
-    }
-  }
+  const scan = createScan(({ what, from, to, limit, revision, keysOnly, minModRevision }) =>
+    range(what, {
+      key: from,
+      range_end: to,
+      limit,
+      revision,
+      keys_only: keysOnly,
+      min_mod_revision: minModRevision,
+    }),
+  );
 
   return {
     async read(prefix, readOptions = {}) {
