@@ -15,6 +15,11 @@ export interface ListWatchOptions<T extends KubeObject> extends Selection {
   readonly onError?: (error: KubeError, retryInMs: number) => void;
   /** A list is repeated after about this long. Default 600,000. */
   readonly relistMs?: number;
+  /**
+   * A watch on which nothing came for this long is given up. Default 90,000: the server sends a bookmark every minute.
+   * Peers that are gone are noticed sooner, by TCP keep-alive.
+   */
+  readonly idleMs?: number;
   readonly random?: () => number;
   /** Monotonic milliseconds. */
   readonly monotonic?: () => number;
@@ -35,7 +40,6 @@ const BACKOFF_FIRST_MS = 200;
 const BACKOFF_MAX_MS = 30_000;
 /** The server ends a watch after this long at the latest, and sends a bookmark about every minute. */
 const WATCH_SECONDS = 240;
-const IDLE_MS = 90_000;
 /** A watch that has lasted this long was a good one: whatever ends it, the next try comes soon. */
 const GOOD_WATCH_MS = 5_000;
 
@@ -45,7 +49,7 @@ export function objectKey(object: KubeObject): string {
 }
 
 export function createListWatch<T extends KubeObject>(options: ListWatchOptions<T>): ListWatch<T> {
-  const { client, resource, onChange, onError, relistMs = 600_000, random = Math.random } = options;
+  const { client, resource, onChange, onError, relistMs = 600_000, idleMs = 90_000, random = Math.random } = options;
   const monotonic = options.monotonic ?? (() => performance.now());
   const selection: Selection = {
     namespace: options.namespace,
@@ -99,10 +103,11 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
    */
   let from: string | undefined;
 
-  /** Watches until the server ends it, or until a relist is needed. */
-  async function watchOnce(resourceVersion: string): Promise<void> {
-    const timeoutSeconds = Math.round(WATCH_SECONDS * (1 + random() / 4));
-    const watchOptions = { signal: stopped.signal, idleMs: IDLE_MS };
+  /** Watches until the server ends it, at the latest when the next list is due. */
+  async function watchOnce(resourceVersion: string, relistAt: number): Promise<void> {
+    const untilRelist = Math.max(1, Math.ceil((relistAt - monotonic()) / 1000));
+    const timeoutSeconds = Math.min(Math.round(WATCH_SECONDS * (1 + random() / 4)), untilRelist);
+    const watchOptions = { signal: stopped.signal, idleMs };
     const events = client.watch<T>(resource, { ...selection, resourceVersion, timeoutSeconds }, watchOptions);
     for await (const event of events) {
       if (stopped.signal.aborted) return;
@@ -120,7 +125,7 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
   }
 
   async function run(): Promise<void> {
-    let listedAt = 0;
+    let relistAt = 0;
     let backoffMs = 0;
     while (!stopped.signal.aborted) {
       let watchingSince: number | undefined;
@@ -129,15 +134,14 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
         return wasGood ? 0 : nextBackoff(backoffMs);
       };
       try {
-        const listIsOld = monotonic() - listedAt > relistMs * (1 + random() / 4);
-        if (from === undefined || listIsOld) {
+        if (from === undefined || monotonic() > relistAt) {
           from = await listAll();
-          listedAt = monotonic();
+          relistAt = monotonic() + relistMs * (1 + random() / 4);
           hasSynced = true;
           firstList.resolve();
         }
         watchingSince = monotonic();
-        await watchOnce(from);
+        await watchOnce(from, relistAt);
         // A server that ends every watch at once, or a storm of 410s, must not make us a storm of requests.
         backoffMs = backOff();
       } catch (error) {
