@@ -21,6 +21,8 @@ export interface TcpProxy {
   /** Resets each connection after so many bytes of replies, until `heal`. */
   limitReplies(bytes: number): void;
   heal(): void;
+  /** How many connections the client has made so far. */
+  connections(): number;
   /** How many connections have met the limit of `limitReplies`. */
   limited(): number;
   stop(): Promise<void>;
@@ -41,9 +43,11 @@ export async function startProxy(address: string, target: string): Promise<TcpPr
   /** Sockets from which bytes no longer arrive. */
   const dead = new Set<Socket>();
   let faults: Faults = {};
+  let connections = 0;
   let limited = 0;
 
   const server = createServer((client) => {
+    connections++;
     if (faults.refuse) {
       client.resetAndDestroy();
       return;
@@ -120,6 +124,7 @@ export async function startProxy(address: string, target: string): Promise<TcpPr
     heal() {
       faults = {};
     },
+    connections: () => connections,
     limited: () => limited,
     async stop() {
       cut();
