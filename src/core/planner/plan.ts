@@ -6,6 +6,7 @@
  * cheaply first, then with more effort for what is left); prune; order. Each leaves a valid state that is not worse than the one before.
  * The same input gives the same plan: nothing is random, and ties go to the lower index of broker or topic.
  */
+import { attemptFewerMoves, attemptRescue, LIGHT } from './attempt.ts';
 import { balanceBounds } from './bounds.ts';
 import { type Candidates, createCandidates } from './candidates.ts';
 import { balanceFigures, loadsAfter } from './figures.ts';
@@ -17,16 +18,21 @@ import { moveBounds } from './move-bounds.ts';
 import { type Ordered, orderMoves } from './order.ts';
 import { placeAll } from './place.ts';
 import { prune } from './prune.ts';
-import { type RepairEffort, repair } from './repair.ts';
+import { repair } from './repair.ts';
 import { chooseShed } from './shed.ts';
+import { createSearch, type Effort, LEAST_GAIN } from './steps.ts';
 import { createWork, energy, isMovable, isStopped, setLimit, type Work } from './work.ts';
 
 /** Largest topics of a hot broker that are weighed for shedding. */
 const SHED_DEPTH = 64;
 /** Repairs most clusters completely. */
-const QUICK: RepairEffort = { partners: 64, topics: 24, exchangePartners: 24, exchangeTopics: 24 };
+const QUICK: Effort = { partners: 64, topics: 24, exchangePartners: 24, exchangeTopics: 24 };
 /** For what is left: few brokers, each worth more work. */
-const THOROUGH: RepairEffort = { partners: 256, topics: 96, exchangePartners: 64, exchangeTopics: 64 };
+const THOROUGH: Effort = { partners: 256, topics: 96, exchangePartners: 64, exchangeTopics: 64 };
+
+/** Evaluations spent on experiments: with brokers that stay outside the band, and for fewer moves. */
+const RESCUE = 4_000_000;
+const FEWER_MOVES = 400_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
 export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
@@ -41,7 +47,9 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
     shed = shedAndPlace(work, candidates);
     repaired = repair(work, candidates, QUICK);
     if (!isInBand(work)) repaired += repair(work, candidates, THOROUGH);
+    if (!isInBand(work)) repaired += rescue(work, candidates);
     pruned = prune(work, candidates.size);
+    pruned += attemptFewerMoves(createSearch(work, candidates, LIGHT), candidates.size, work.evaluations + FEWER_MOVES);
   }
   const stopped = isStopped(work);
   const ordered = orderMoves(work, forced.wanted);
@@ -55,6 +63,20 @@ function shedAndPlace(work: Work, candidates: Candidates): number {
   }
   placeAll(work, leaving, candidates.size);
   return leaving.length;
+}
+
+/** Experiments with the brokers that no step helps, as long as some succeed. */
+function rescue(work: Work, candidates: Candidates): number {
+  const until = work.evaluations + RESCUE;
+  let rescued = 0;
+  for (let before = -1; rescued > before && work.evaluations <= until; ) {
+    before = rescued;
+    for (let broker = 0; broker < work.brokerCount && !isStopped(work); broker++) {
+      if (energy(work, broker) > LEAST_GAIN && attemptRescue(createSearch(work, candidates, LIGHT), broker, until))
+        rescued++;
+    }
+  }
+  return rescued;
 }
 
 function isInBand(work: Work): boolean {

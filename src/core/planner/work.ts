@@ -40,6 +40,8 @@ export interface Work {
   readonly options: PlanOptions;
   /** Sum over the brokers, kept by `assign`. */
   totalEnergy: number;
+  /** Of the moves made so far. */
+  totalCost: number;
   /** Before any move, and once hard rules have been followed: what no later phase may pass. */
   limit: { readonly energy: number; readonly worst: number };
   evaluations: number;
@@ -78,6 +80,7 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     perDomain: new Map(),
     options,
     totalEnergy: 0,
+    totalCost: 0,
     limit: { energy: 0, worst: 0 },
     evaluations: 0,
   };
@@ -147,6 +150,8 @@ export function assign(work: Work, topic: number, broker: number): void {
   countMember(work, topic, broker, 1);
   if (from !== work.home[topic]) work.arrivals[from]?.delete(topic);
   if (broker !== work.home[topic]) work.arrivals[broker]?.add(topic);
+  const home = work.home[topic];
+  work.totalCost += costOf(work, topic) * (Number(broker !== home) - Number(from !== home));
   work.owner[topic] = broker;
 }
 
