@@ -5,6 +5,7 @@
  */
 import http from 'node:http';
 import https from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { KubeConfig } from '@kubernetes/client-node';
 
 /** A kind of object, as the API server's paths name it. */
@@ -81,7 +82,11 @@ export interface DeleteOptions {
   readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
 }
 
-/** Every call throws KubeError for an answer that is not a success, and for no answer within the deadline. */
+/**
+ * Every call throws KubeError for an answer that is not a success, and for no answer within the deadline. A call that
+ * can be repeated without harm (all but POST) and that the server puts off by Retry-After is repeated after that time,
+ * within its deadline.
+ */
 export interface KubeClient {
   get<T extends KubeObject>(resource: Resource, ref: ObjectRef): Promise<T>;
   list<T extends KubeObject>(
@@ -157,17 +162,29 @@ export interface KubeClientOptions {
   readonly kubeConfig: KubeConfig;
   /** Deadline of every call but watches. Default 10,000. */
   readonly timeoutMs?: number;
-  /** Told of each answer, for metrics; status 0 means none. */
-  readonly onResponse?: (method: string, status: number) => void;
+  /** Calls under way at a time; more wait for their turn. Watches are not counted. Default 16. */
+  readonly maxInFlight?: number;
+  readonly observer?: ClientObserver;
+}
+
+/** Told of what happens, for metrics. */
+export interface ClientObserver {
+  /** One answer, or (status 0) none; each try of a call that is repeated is told. */
+  readonly onResponse?: (response: { readonly method: string; readonly host: string; readonly status: number }) => void;
 }
 
 export function createKubeClient(options: KubeClientOptions): KubeClient {
-  const { kubeConfig, timeoutMs = 10_000, onResponse } = options;
+  const { kubeConfig, timeoutMs = 10_000, maxInFlight = 16, observer } = options;
   const cluster = kubeConfig.getCurrentCluster();
   if (!cluster) throw new Error('the kubeconfig names no current cluster: set current-context');
   const server = new URL(cluster.server);
   const transport = server.protocol === 'http:' ? http : https;
+  const slots = createSlots(maxInFlight);
   let agent: http.Agent | undefined;
+
+  function told(method: string, status: number): void {
+    observer?.onResponse?.({ method, host: server.host, status });
+  }
 
   async function open(
     method: string,
@@ -222,18 +239,41 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
   ): Promise<T> {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const contentType = text === undefined ? {} : { 'content-type': 'application/json' };
+    const signal = AbortSignal.timeout(timeoutMs);
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      try {
+        return JSON.parse(await callOnce(method, path, { ...contentType, ...headers }, text, signal)) as T;
+      } catch (error) {
+        const failure = noAnswer(method, path, signal, error, timeoutMs);
+        const { retryAfterSeconds } = failure;
+        // A POST may have been an eviction, whose 429 is an answer.
+        if (method === 'POST' || retryAfterSeconds === undefined) throw failure;
+        if (performance.now() + retryAfterSeconds * 1000 >= deadline) throw failure;
+        await delay(retryAfterSeconds * 1000);
+      }
+    }
+  }
+
+  /** One try; gives the body of the answer. */
+  async function callOnce(
+    method: string,
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    text: string | undefined,
+    signal: AbortSignal,
+  ): Promise<string> {
+    await slots.take(signal);
     let status = 0;
     try {
-      const signal = AbortSignal.timeout(timeoutMs);
-      const response = await open(method, path, { ...contentType, ...headers }, text, signal);
+      const response = await open(method, path, headers, text, signal);
       const answer = await readAll(response);
       status = response.statusCode ?? 0;
       if (status < 200 || status > 299) throw errorOf(method, path, status, response, answer);
-      return JSON.parse(answer) as T;
-    } catch (error) {
-      throw noAnswer(method, path, error, timeoutMs);
+      return answer;
     } finally {
-      onResponse?.(method, status);
+      slots.give();
+      told(method, status);
     }
   }
 
@@ -289,16 +329,16 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
       try {
         const response = await open('GET', path, {}, undefined, AbortSignal.any([signal, idle.signal]));
         status = response.statusCode ?? 0;
+        told('GET', status);
         if (status !== 200) throw errorOf('WATCH', path, status, response, await readAll(response));
-        onResponse?.('WATCH', status);
         for await (const line of linesOf(response)) {
           timer.refresh();
           yield JSON.parse(line) as WatchEvent<never>;
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (status === 0) onResponse?.('WATCH', status);
-        throw noAnswer('WATCH', path, idle.signal.aborted ? idle.signal.reason : error, idleMs);
+        if (status === 0) told('GET', status);
+        throw noAnswer('WATCH', path, idle.signal, error, idleMs);
       } finally {
         clearTimeout(timer);
         idle.abort();
@@ -315,6 +355,44 @@ function withQuery(path: string, query: Readonly<Record<string, string | number 
   const search = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
   return search.size === 0 ? path : `${path}?${search}`;
+}
+
+interface Slots {
+  /** Resolves when one of the slots is the caller's; rejects with the signal's reason. */
+  take(signal: AbortSignal): Promise<void>;
+  give(): void;
+}
+
+/** At most so many holders at a time, in the order of asking. */
+function createSlots(count: number): Slots {
+  let free = count;
+  const waiting = new Set<() => void>();
+  return {
+    async take(signal) {
+      if (free > 0) {
+        free -= 1;
+        return;
+      }
+      const turn = Promise.withResolvers<void>();
+      const giveUp = () => turn.reject(signal.reason);
+      waiting.add(turn.resolve);
+      signal.addEventListener('abort', giveUp);
+      try {
+        await turn.promise;
+      } finally {
+        waiting.delete(turn.resolve);
+        signal.removeEventListener('abort', giveUp);
+      }
+    },
+    give() {
+      const [next] = waiting;
+      if (next === undefined) free += 1;
+      else {
+        waiting.delete(next);
+        next();
+      }
+    },
+  };
 }
 
 async function readAll(response: http.IncomingMessage): Promise<string> {
@@ -360,9 +438,10 @@ function statusOf(answer: string): { message: string; reason: string } {
   }
 }
 
-function noAnswer(method: string, path: string, error: unknown, afterMs: number): KubeError {
+/** What an aborted request throws names no time; the signal that ended it tells. */
+function noAnswer(method: string, path: string, deadline: AbortSignal, error: unknown, afterMs: number): KubeError {
   if (error instanceof KubeError) return error;
-  const timedOut = error instanceof Error && error.name === 'TimeoutError';
+  const timedOut = deadline.aborted;
   const text = timedOut ? `no answer within ${afterMs} ms` : error instanceof Error ? error.message : String(error);
   return new KubeError(`${method} ${path}: ${text}`, {
     status: 0,

@@ -11,6 +11,8 @@ export type Fault =
   | { readonly status: number; readonly retryAfter?: number; readonly body?: string }
   /** The connection breaks without an answer. */
   | 'reset'
+  /** The connection stays open, and no answer comes. */
+  | 'hang'
   /** 200, and the first event of a watch is an ERROR with this code. */
   | { readonly errorEvent: number }
   /** 200, and the server ends the watch at once. */
@@ -175,6 +177,7 @@ function answer(response: http.ServerResponse, status: number, body: unknown): v
 const REASONS: Readonly<Record<number, string>> = { 404: 'NotFound', 409: 'Conflict', 410: 'Expired', 422: 'Invalid' };
 
 function fail(response: http.ServerResponse, fault: Fault): void {
+  if (fault === 'hang') return;
   if (fault === 'reset') response.destroy();
   else if (fault === 'end') response.end();
   else if ('errorEvent' in fault) {

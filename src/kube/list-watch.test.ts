@@ -2,7 +2,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createKubeClient, type KubeClient, KubeError, type KubeObject } from './client.ts';
 import { type FakeApiServer, type Fault, startFakeApiServer } from './fake-api-server.ts';
-import { createListWatch, type ListWatch, type ListWatchOptions } from './list-watch.ts';
+import { byLabel, byOwner, createListWatch, type ListWatch, type ListWatchOptions } from './list-watch.ts';
 
 interface Thing extends KubeObject {
   readonly value: number;
@@ -24,7 +24,8 @@ beforeEach(async () => {
   // The library refuses plain HTTP otherwise.
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromClusterAndUser({ name: 'fake', server: server.url, skipTLSVerify: true }, { name: 'nobody' });
-  client = createKubeClient({ kubeConfig });
+  // Shorter than the Retry-After of the tests: the client itself waits only within its deadline.
+  client = createKubeClient({ kubeConfig, timeoutMs: 2_000 });
   clock = 0;
 });
 
@@ -148,6 +149,45 @@ describe('the cache', () => {
     server.remove('a');
 
     await vi.waitFor(() => expect(seen).toEqual(['n/a 1', 'n/a 2', 'n/a gone']));
+  });
+
+  it('finds objects by label and by owner, as they are now', async () => {
+    const labelled = (name: string, app: string, owner: string): Thing => ({
+      metadata: {
+        name,
+        namespace: 'n',
+        labels: { app },
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Owner', name: owner, uid: owner }],
+      },
+      value: 0,
+    });
+    server.put(labelled('a', 'x', 'o1'));
+    server.put(labelled('b', 'x', 'o2'));
+    server.put(thing('plain', 1));
+    const things = start({ indexes: { app: byLabel('app'), owner: byOwner } });
+    const names = (index: string, value: string) => things.byIndex(index, value).map(({ metadata }) => metadata.name);
+    await things.synced;
+    await untilWatching();
+    expect([names('app', 'x'), names('owner', 'o2'), names('app', 'y')]).toEqual([['a', 'b'], ['b'], []]);
+
+    server.put(labelled('a', 'y', 'o2'));
+    server.remove('b');
+
+    await vi.waitFor(() => expect(names('app', 'x')).toEqual([]));
+    expect([names('app', 'y'), names('owner', 'o1'), names('owner', 'o2')]).toEqual([['a'], [], ['a']]);
+    expect(() => things.byIndex('color', 'red')).toThrow('no index color');
+  });
+
+  it('tells up to which version it shows everything', async () => {
+    const things = start();
+    expect(things.shownUpTo()).toBeUndefined();
+    await things.synced;
+    await untilWatching();
+
+    const { resourceVersion } = server.put(thing('a', 1)).metadata;
+    await untilHolds(things, { a: 1 });
+
+    expect(things.shownUpTo()).toBe(resourceVersion);
   });
 
   it('selects as it was told', async () => {
@@ -339,6 +379,14 @@ describe('from time to time', () => {
     server.endWatches('end');
 
     await vi.waitFor(() => expect(verbs().filter((verb) => verb === 'LIST')).toHaveLength(2));
+  });
+
+  it('no watch outlasts the time of the next list', async () => {
+    const things = start({ relistMs: 7_000 });
+    await things.synced;
+    await untilWatching();
+
+    expect(server.requests.at(-1)?.query.get('timeoutSeconds')).toBe('7');
   });
 });
 

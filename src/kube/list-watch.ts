@@ -20,10 +20,14 @@ export interface ListWatchOptions<T extends KubeObject> extends Selection {
    * Peers that are gone are noticed sooner, by TCP keep-alive.
    */
   readonly idleMs?: number;
+  /** By name: the values under which `byIndex` finds an object. */
+  readonly indexes?: Readonly<Record<string, IndexFunction<T>>>;
   readonly random?: () => number;
   /** Monotonic milliseconds. */
   readonly monotonic?: () => number;
 }
+
+export type IndexFunction<T extends KubeObject> = (object: T) => readonly string[];
 
 export interface ListWatch<T extends KubeObject> {
   start(): void;
@@ -33,6 +37,10 @@ export interface ListWatch<T extends KubeObject> {
   hasSynced(): boolean;
   get(key: string): T | undefined;
   list(): readonly T[];
+  /** The objects with this value in that index; throws if there is no such index. */
+  byIndex(index: string, value: string): readonly T[];
+  /** The resourceVersion up to which the cache shows everything; undefined before the first list. */
+  shownUpTo(): string | undefined;
 }
 
 const PAGE_SIZE = 500;
@@ -48,6 +56,16 @@ export function objectKey(object: KubeObject): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
+/** An index by the value of a label. */
+export function byLabel(label: string): IndexFunction<KubeObject> {
+  return ({ metadata: { labels } }) => (labels?.[label] === undefined ? [] : [labels[label]]);
+}
+
+/** An index by the uids of the owners. */
+export function byOwner({ metadata: { ownerReferences = [] } }: KubeObject): readonly string[] {
+  return ownerReferences.map(({ uid }) => uid);
+}
+
 export function createListWatch<T extends KubeObject>(options: ListWatchOptions<T>): ListWatch<T> {
   const { client, resource, onChange, onError, relistMs = 600_000, idleMs = 90_000, random = Math.random } = options;
   const monotonic = options.monotonic ?? (() => performance.now());
@@ -57,6 +75,9 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
     fieldSelector: options.fieldSelector,
   };
   const objects = new Map<string, T>();
+  const indexes = new Map(
+    Object.entries(options.indexes ?? {}).map(([name, valuesOf]) => [name, createIndex(valuesOf)]),
+  );
   const stopped = new AbortController();
   const firstList = Promise.withResolvers<void>();
   let hasSynced = false;
@@ -67,13 +88,18 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
     const old = objects.get(key);
     if (old?.metadata.resourceVersion === object.metadata.resourceVersion) return;
     objects.set(key, deepFreeze(object));
+    for (const index of indexes.values()) index.replace(key, old, object);
     // Deleted and made again under the same name is two objects, not one that changed.
     if (old !== undefined && old.metadata.uid !== object.metadata.uid) onChange?.(key, undefined);
     onChange?.(key, object);
   }
 
   function remove(key: string): void {
-    if (objects.delete(key)) onChange?.(key, undefined);
+    const old = objects.get(key);
+    if (old === undefined) return;
+    objects.delete(key);
+    for (const index of indexes.values()) index.replace(key, old, undefined);
+    onChange?.(key, undefined);
   }
 
   async function listAll(): Promise<string> {
@@ -102,6 +128,7 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
    * older start would show objects in a state that they have already left.
    */
   let from: string | undefined;
+  let shownUpTo: string | undefined;
 
   /** Watches until the server ends it, at the latest when the next list is due. */
   async function watchOnce(resourceVersion: string, relistAt: number): Promise<void> {
@@ -119,6 +146,7 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
         });
       }
       from = event.object.metadata.resourceVersion ?? from;
+      shownUpTo = from;
       if (event.type === 'DELETED') remove(objectKey(event.object));
       else if (event.type !== 'BOOKMARK') put(event.object);
     }
@@ -136,6 +164,7 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
       try {
         if (from === undefined || monotonic() > relistAt) {
           from = await listAll();
+          shownUpTo = from;
           relistAt = monotonic() + relistMs * (1 + random() / 4);
           hasSynced = true;
           firstList.resolve();
@@ -170,6 +199,36 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
     hasSynced: () => hasSynced,
     get: (key) => objects.get(key),
     list: () => [...objects.values()],
+    byIndex(name, value) {
+      const index = indexes.get(name);
+      if (index === undefined) throw new Error(`no index ${name}: name it in the options of this cache`);
+      return [...index.keys(value)].flatMap((key) => objects.get(key) ?? []);
+    },
+    shownUpTo: () => shownUpTo,
+  };
+}
+
+interface Index<T> {
+  /** The object with this key was `old` and is `now`. */
+  replace(key: string, old: T | undefined, now: T | undefined): void;
+  keys(value: string): Iterable<string>;
+}
+
+function createIndex<T extends KubeObject>(valuesOf: IndexFunction<T>): Index<T> {
+  const keysOf = new Map<string, Set<string>>();
+  return {
+    replace(key, old, now) {
+      for (const value of old === undefined ? [] : valuesOf(old)) {
+        const keys = keysOf.get(value);
+        keys?.delete(key);
+        if (keys?.size === 0) keysOf.delete(value);
+      }
+      for (const value of now === undefined ? [] : valuesOf(now)) {
+        const keys = keysOf.get(value) ?? new Set();
+        keysOf.set(value, keys.add(key));
+      }
+    },
+    keys: (value) => keysOf.get(value) ?? [],
   };
 }
 

@@ -1,5 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
-import { createWorkQueue, type WorkQueueOptions } from './work-queue.ts';
+import { createWorkQueue, type Next } from './work-queue.ts';
+
+const FORGET: Next = { kind: 'forget' };
+const FAILED: Next = { kind: 'retry', error: new Error('no') };
 
 /** Work that is held until the test lets it go, key by key in the order in which it began. */
 function heldWork() {
@@ -7,25 +10,16 @@ function heldWork() {
   const doors: (() => void)[] = [];
   return {
     begun,
-    reconcile: async (key: string) => {
+    work: async (key: string): Promise<Next> => {
       begun.push(key);
       await new Promise<void>((resolve) => doors.push(resolve));
-      return {};
+      return FORGET;
     },
     async finishNext(): Promise<void> {
       await vi.waitFor(() => expect(doors.length).toBeGreaterThan(0));
       doors.shift()?.();
     },
   };
-}
-
-function queueOf(options: Partial<WorkQueueOptions> & Pick<WorkQueueOptions, 'reconcile'>) {
-  return createWorkQueue({
-    onError: (_key, error) => {
-      throw error;
-    },
-    ...options,
-  });
 }
 
 async function settled(): Promise<void> {
@@ -36,7 +30,7 @@ async function settled(): Promise<void> {
 describe('a key', () => {
   it('waits once, however often it is added', async () => {
     const work = heldWork();
-    const queue = queueOf({ reconcile: work.reconcile });
+    const queue = createWorkQueue({ work: work.work });
 
     for (const key of ['a', 'b', 'b', 'b']) queue.add(key);
     await work.finishNext();
@@ -48,18 +42,18 @@ describe('a key', () => {
   });
 
   it('is not worked on in the turn of whoever adds it', () => {
-    const reconcile = vi.fn(async () => ({}));
-    const queue = queueOf({ reconcile });
+    const work = vi.fn(async () => FORGET);
+    const queue = createWorkQueue({ work });
 
     queue.add('a');
 
-    expect(reconcile).not.toHaveBeenCalled();
+    expect(work).not.toHaveBeenCalled();
     return queue.stop();
   });
 
   it('is never worked on twice at the same time, and once more for what came meanwhile', async () => {
     const work = heldWork();
-    const queue = queueOf({ reconcile: work.reconcile, concurrency: 3 });
+    const queue = createWorkQueue({ work: work.work, concurrency: 3 });
     queue.add('a');
     await settled();
 
@@ -79,11 +73,11 @@ describe('a key', () => {
 
   it('that is added all the time does not keep the others waiting', async () => {
     const done: string[] = [];
-    const queue = queueOf({
-      reconcile: async (key) => {
+    const queue = createWorkQueue({
+      work: async (key) => {
         done.push(key);
         if (key === 'hot' && done.length < 20) queue.add('hot');
-        return {};
+        return FORGET;
       },
     });
 
@@ -96,7 +90,7 @@ describe('a key', () => {
 
   it('is worked on with others at the same time, as many as allowed', async () => {
     const work = heldWork();
-    const queue = queueOf({ reconcile: work.reconcile, concurrency: 2 });
+    const queue = createWorkQueue({ work: work.work, concurrency: 2 });
 
     for (const key of ['a', 'b', 'c']) queue.add(key);
     await settled();
@@ -111,17 +105,16 @@ describe('a key', () => {
   });
 });
 
-describe('after an error', () => {
+describe('after a failure', () => {
   it('a key comes back, each time after twice as long, and from the start again after a success', async () => {
     const waits: number[] = [];
     let calls = 0;
-    const queue = queueOf({
-      reconcile: async () => {
+    const queue = createWorkQueue({
+      work: async () => {
         calls += 1;
-        if (calls !== 5) throw new Error('no');
-        return { requeueAfterMs: 0 };
+        return calls === 5 ? { kind: 'after', ms: 0 } : FAILED;
       },
-      onError: (_key, _error, retryInMs) => waits.push(retryInMs),
+      onRetry: (_key, _error, retryInMs) => waits.push(retryInMs),
     });
 
     queue.add('a');
@@ -135,9 +128,9 @@ describe('after an error', () => {
     vi.useFakeTimers();
     try {
       const waits: number[] = [];
-      const queue = queueOf({
-        reconcile: () => Promise.reject(new Error('no')),
-        onError: (_key, _error, retryInMs) => waits.push(retryInMs),
+      const queue = createWorkQueue({
+        work: async () => FAILED,
+        onRetry: (_key, _error, retryInMs) => waits.push(retryInMs),
       });
 
       queue.add('a');
@@ -152,13 +145,10 @@ describe('after an error', () => {
 
   it('a change ends the wait', async () => {
     let fails = true;
-    const work = vi.fn(async () => {
-      if (fails) throw new Error('no');
-      return {};
-    });
+    const work = vi.fn(async () => (fails ? FAILED : FORGET));
     vi.useFakeTimers();
     try {
-      const queue = queueOf({ reconcile: work, onError: () => undefined });
+      const queue = createWorkQueue({ work });
       queue.add('a');
       await vi.advanceTimersByTimeAsync(4);
       expect(work).toHaveBeenCalledTimes(1);
@@ -178,13 +168,12 @@ describe('after an error', () => {
 
   it('other keys are not held up', async () => {
     const done: string[] = [];
-    const queue = queueOf({
-      reconcile: async (key) => {
-        if (key === 'bad') throw new Error('no');
+    const queue = createWorkQueue({
+      work: async (key) => {
+        if (key === 'bad') return FAILED;
         done.push(key);
-        return {};
+        return FORGET;
       },
-      onError: () => undefined,
     });
 
     for (const key of ['bad', 'good']) queue.add(key);
@@ -198,13 +187,13 @@ describe('stopping', () => {
   it('tells running work, waits for its end, and begins nothing more', async () => {
     const begun: string[] = [];
     const seen: boolean[] = [];
-    const queue = queueOf({
-      reconcile: async (key, signal) => {
+    const queue = createWorkQueue({
+      work: async (key, signal) => {
         begun.push(key);
         if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
         await settled();
         seen.push(signal.aborted);
-        return { requeueAfterMs: 0 };
+        return { kind: 'after', ms: 0 };
       },
     });
     queue.add('a');
@@ -222,16 +211,16 @@ describe('stopping', () => {
   it('forgets keys that wait for their time', async () => {
     vi.useFakeTimers();
     try {
-      const reconcile = vi.fn(async () => ({ requeueAfterMs: 100 }));
-      const queue = queueOf({ reconcile });
+      const work = vi.fn(async (): Promise<Next> => ({ kind: 'after', ms: 100 }));
+      const queue = createWorkQueue({ work });
       queue.add('a');
       await vi.advanceTimersByTimeAsync(250);
-      expect(reconcile).toHaveBeenCalledTimes(3);
+      expect(work).toHaveBeenCalledTimes(3);
 
       await queue.stop();
       await vi.advanceTimersByTimeAsync(1000);
 
-      expect(reconcile).toHaveBeenCalledTimes(3);
+      expect(work).toHaveBeenCalledTimes(3);
       expect(vi.getTimerCount()).toBe(0);
     } finally {
       vi.useRealTimers();
@@ -239,27 +228,109 @@ describe('stopping', () => {
   });
 
   it('does not begin a key that was added just before', async () => {
-    const reconcile = vi.fn(async () => ({}));
-    const queue = queueOf({ reconcile });
+    const work = vi.fn(async () => FORGET);
+    const queue = createWorkQueue({ work });
 
     queue.add('a');
     await queue.stop();
 
-    expect(reconcile).not.toHaveBeenCalled();
+    expect(work).not.toHaveBeenCalled();
   });
 
-  it('reports no errors of work that was told to stop', async () => {
-    const onError = vi.fn();
-    const queue = queueOf({
-      reconcile: (_key, signal) =>
-        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
-      onError,
+  it('promises no retry of work that was told to stop', async () => {
+    const onRetry = vi.fn();
+    const queue = createWorkQueue({
+      work: (_key, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(FAILED))),
+      onRetry,
     });
     queue.add('a');
     await settled();
 
     await queue.stop();
 
-    expect(onError).not.toHaveBeenCalled();
+    expect(onRetry).not.toHaveBeenCalled();
+  });
+});
+
+describe('retries of all keys together', () => {
+  it('are a hundred at once, then ten a second', async () => {
+    vi.useFakeTimers();
+    try {
+      const waits: number[] = [];
+      const queue = createWorkQueue({
+        work: async () => FAILED,
+        onRetry: (_key, _error, retryInMs) => waits.push(retryInMs),
+        // Time stands still, so that nothing comes back and only the first try of each key counts.
+        monotonic: () => 0,
+      });
+
+      for (let key = 0; key < 120; key++) queue.add(`k${key}`);
+      await vi.advanceTimersByTimeAsync(0);
+
+      expect(waits).toHaveLength(120);
+      expect(new Set(waits.slice(0, 100))).toEqual(new Set([5]));
+      expect(waits.slice(100, 103).concat(waits.slice(119))).toEqual([100, 200, 300, 2000]);
+      await queue.stop();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe('a key that is to come later', () => {
+  it('comes at the earliest of the times that were asked for, once', async () => {
+    vi.useFakeTimers();
+    try {
+      const work = vi.fn(async () => FORGET);
+      const queue = createWorkQueue({ work });
+
+      queue.addAfter('a', 1000);
+      queue.addAfter('a', 100);
+      queue.addAfter('a', 500);
+      await vi.advanceTimersByTimeAsync(99);
+      expect(work).not.toHaveBeenCalled();
+      await vi.advanceTimersByTimeAsync(2000);
+
+      expect(work).toHaveBeenCalledTimes(1);
+      await queue.stop();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe('what metrics need', () => {
+  it('is told: adds, how long keys waited and were worked on, retries', async () => {
+    let now = 0;
+    const told: string[] = [];
+    const held = Promise.withResolvers<Next>();
+    const queue = createWorkQueue({
+      work: () => held.promise,
+      monotonic: () => now,
+      observer: {
+        onAdd: () => told.push('add'),
+        onBegin: (ms) => told.push(`began after ${ms}`),
+        onEnd: (ms) => told.push(`worked for ${ms}`),
+        onRetry: () => told.push('retry'),
+      },
+    });
+
+    for (const key of ['a', 'b', 'b']) queue.add(key);
+    now = 7;
+    expect([queue.depth(), queue.workingForMs()]).toEqual([1, [7]]);
+    held.resolve(FAILED);
+    await settled();
+
+    expect(told).toEqual([
+      'add',
+      'began after 0',
+      'add',
+      'worked for 7',
+      'retry',
+      'began after 7',
+      'worked for 0',
+      'retry',
+    ]);
+    await queue.stop();
   });
 });

@@ -50,16 +50,15 @@ async function main(): Promise<void> {
 
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
-  const client = createKubeClient({
-    kubeConfig,
-    onResponse: (method, status) => metrics.apiRequests.inc({ method, code: String(status) }),
-  });
+  const client = createKubeClient({ kubeConfig, observer: metrics.kube.client });
+  // A renewal must not wait for a turn among other calls.
+  const electionClient = createKubeClient({ kubeConfig, observer: metrics.kube.client });
   const kubeSystemUID = await readKubeSystemUID(client, log);
 
   let exitCode = 0;
   const ended = Promise.withResolvers<void>();
   const election = createElection({
-    client,
+    client: electionClient,
     lease: { namespace, name: 'danube-load-manager' },
     identity,
     leaseSeconds: seconds(flags['lease-seconds'], 'lease-seconds'),
@@ -130,6 +129,7 @@ async function main(): Promise<void> {
   await election.stop();
   await Promise.all([health.stop(), metricsServer.stop()]);
   client.close();
+  electionClient.close();
   process.exit(process.exitCode ?? exitCode);
 }
 

@@ -1,0 +1,156 @@
+import { KubeConfig } from '@kubernetes/client-node';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createKubeClient, type KubeClient, type KubeClientOptions, KubeError, type KubeObject } from './client.ts';
+import { type FakeApiServer, type Fault, startFakeApiServer } from './fake-api-server.ts';
+
+const RESOURCE = { group: 'test', version: 'v1', plural: 'things', namespaced: true };
+const REF = { namespace: 'n', name: 'a' };
+
+let server: FakeApiServer<KubeObject>;
+let client: KubeClient;
+let responses: string[] = [];
+
+beforeEach(async () => {
+  server = await startFakeApiServer<KubeObject>();
+  responses = [];
+  server.put({ metadata: REF });
+});
+
+afterEach(async () => {
+  client.close();
+  await server.close();
+});
+
+function connect(options: Partial<KubeClientOptions> = {}): KubeClient {
+  // The library refuses plain HTTP otherwise.
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromClusterAndUser({ name: 'fake', server: server.url, skipTLSVerify: true }, { name: 'nobody' });
+  const host = new URL(server.url).host;
+  const observer: KubeClientOptions['observer'] = {
+    onResponse: (response) => responses.push(`${response.method} ${response.host === host} ${response.status}`),
+  };
+  client = createKubeClient({ kubeConfig, observer, ...options });
+  return client;
+}
+
+/** Fails the next `times` requests. */
+function failNext(fault: Fault, times = 1): void {
+  let left = times;
+  server.failWith(() => (left-- > 0 ? fault : undefined));
+}
+
+async function failureOf(call: Promise<unknown>): Promise<KubeError> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof KubeError)) throw new Error(`expected a KubeError, got ${String(error)}`);
+  return error;
+}
+
+describe('a server that puts a call off with Retry-After', () => {
+  it('is asked again after that time', async () => {
+    failNext({ status: 429, retryAfter: 1 });
+    const startedAt = performance.now();
+
+    const found = await connect().get(RESOURCE, REF);
+
+    expect(found.metadata.name).toBe('a');
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1000);
+    expect(responses).toEqual(['GET true 429', 'GET true 200']);
+  });
+
+  it('is not asked again after the deadline of the call', async () => {
+    failNext({ status: 429, retryAfter: 1 }, Number.POSITIVE_INFINITY);
+    const startedAt = performance.now();
+
+    const error = await failureOf(connect({ timeoutMs: 1_500 }).get(RESOURCE, REF));
+
+    expect([error.status, error.retryAfterSeconds]).toEqual([429, 1]);
+    expect(performance.now() - startedAt).toBeLessThan(1500);
+    expect(server.requests).toHaveLength(2);
+  });
+
+  it('is not asked again at all when the time is longer than the deadline', async () => {
+    failNext({ status: 429, retryAfter: 60 });
+
+    const error = await failureOf(connect().get(RESOURCE, REF));
+
+    expect(error.retryAfterSeconds).toBe(60);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it('gets no second POST', async () => {
+    failNext({ status: 429, retryAfter: 1 });
+
+    const error = await failureOf(connect().create(RESOURCE, { metadata: { namespace: 'n', name: 'b' } }));
+
+    expect(error.status).toBe(429);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it.each<Fault>([{ status: 429 }, { status: 503 }, 'reset'])('only then: not after %j', async (fault) => {
+    failNext(fault);
+
+    await failureOf(connect().get(RESOURCE, REF));
+
+    expect(server.requests).toHaveLength(1);
+  });
+});
+
+describe('calls at the same time', () => {
+  it('are no more than allowed', async () => {
+    server.failWith(() => 'hang');
+    const limited = connect({ maxInFlight: 3, timeoutMs: 1_000 });
+    const calls = Promise.all(Array.from({ length: 20 }, () => failureOf(limited.get(RESOURCE, REF))));
+    await vi.waitFor(() => expect(server.requests).toHaveLength(3));
+
+    // One round trip of somebody else: a fourth call would have arrived before it.
+    server.failWith(() => undefined);
+    const other = connect();
+    await other.get(RESOURCE, REF);
+
+    expect(server.requests).toHaveLength(3 + 1);
+    other.close();
+    await calls;
+    limited.close();
+  });
+
+  it('take their turns', async () => {
+    connect({ maxInFlight: 3 });
+
+    const found = await Promise.all(Array.from({ length: 20 }, () => client.get(RESOURCE, REF)));
+
+    expect(found).toHaveLength(20);
+  });
+
+  it('that wait longer than their deadline fail, and leave their place to others', async () => {
+    failNext('hang', 1);
+    connect({ maxInFlight: 1, timeoutMs: 300 });
+
+    const [first, second] = await Promise.all([
+      failureOf(client.get(RESOURCE, REF)),
+      failureOf(client.get(RESOURCE, REF)),
+    ]);
+
+    expect([first.reason, second.reason]).toEqual(['Timeout', 'Timeout']);
+    expect(server.requests).toHaveLength(1);
+    expect((await client.get(RESOURCE, REF)).metadata.name).toBe('a');
+  });
+
+  it('are not held up by watches', async () => {
+    connect({ maxInFlight: 1 });
+    const stop = new AbortController();
+    const selection = { namespace: 'n', resourceVersion: '1', timeoutSeconds: 60 };
+    const watching = (async () => {
+      for await (const event of client.watch(RESOURCE, selection, { signal: stop.signal, idleMs: 10_000 })) void event;
+    })();
+    await vi.waitFor(() => expect(server.openWatches()).toBe(1));
+
+    expect((await client.get(RESOURCE, REF)).metadata.name).toBe('a');
+
+    stop.abort();
+    await watching;
+    expect(responses).toEqual(['GET true 200', 'GET true 200']);
+  });
+});
