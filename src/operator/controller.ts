@@ -12,7 +12,8 @@ import type { EtcdPort } from '../etcd/port.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { RecordEvent } from '../kube/events.ts';
 import { createListWatch } from '../kube/list-watch.ts';
-import { createWorkQueue } from '../kube/work-queue.ts';
+import { createOwnWrites, recordWrites } from '../kube/own-writes.ts';
+import { createReconciler, DONE, type ReconcileResult } from '../kube/reconcile.ts';
 import type { Logger } from './logger.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { type PolicyRuntime, startPolicyRuntime } from './policy-runtime.ts';
@@ -46,8 +47,13 @@ interface Running {
   readonly uid: string;
 }
 
+const CONCURRENCY = 4;
+
 export function startController(options: ControllerOptions): Controller {
-  const { client, log } = options;
+  const { log } = options;
+  const ownWrites = createOwnWrites({ shownUpTo: () => policies.shownUpTo() });
+  const client = recordWrites({ client: options.client, resource: POLICIES, ownWrites });
+  const kubeMetrics = options.metrics.kube.ofController('rebalancepolicy', CONCURRENCY);
   const running = new Map<string, Running>();
 
   const policies = createListWatch<RebalancePolicy>({
@@ -56,27 +62,27 @@ export function startController(options: ControllerOptions): Controller {
     onChange: (key) => queue.add(key),
     onError: (error, retryInMs) => log.warn({ error: error.message, retryInMs }, 'the watch of policies failed'),
   });
-  const queue = createWorkQueue({
-    reconcile: async (key) => {
-      await reconcile(key);
-      return {};
-    },
+  const queue = createReconciler({
+    reconcile,
+    isReady: ownWrites.areVisible,
     onError: (key, error, retryInMs) => {
       const reason = error instanceof Error ? error.message : String(error);
       log.warn({ policy: key, error: reason, retryInMs }, 'a policy could not be reconciled');
     },
-    concurrency: 4,
+    concurrency: CONCURRENCY,
+    observer: kubeMetrics.observer,
   });
+  kubeMetrics.follow(queue);
   policies.start();
 
-  async function reconcile(key: string): Promise<void> {
+  async function reconcile(key: string): Promise<ReconcileResult> {
     const policy = policies.get(key);
     const old = running.get(key);
     if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) {
       running.delete(key);
       // Nobody wants us to lead these brokers any more: they get their leader key back at once.
       await old?.runtime.stop(options.isLeading());
-      return;
+      return DONE;
     }
     const read = readPolicySpec(policy.spec);
     const problems = 'problems' in read ? read.problems : endpointProblems(policy);
@@ -84,25 +90,26 @@ export function startController(options: ControllerOptions): Controller {
       running.delete(key);
       await old?.runtime.stop(false);
       await reportInvalid(policy, problems);
-      return;
+      return { kind: 'terminal', error: new Error(problems.join('; ')) };
     }
     const spec = effectiveSpec(read.spec);
     const foundation = { uid: policy.metadata.uid, endpoints: spec.etcd.endpoints, selector: spec.brokerSelector };
     if (old !== undefined && isDeepStrictEqual(old.foundation, foundation)) {
       old.runtime.update(policy, spec);
-      return;
+      return DONE;
     }
     running.delete(key);
     // Deleted and made again before we looked: the old one's leader id would keep the new one out until its lease ends.
     const replaced = old !== undefined && old.uid !== policy.metadata.uid;
     await old?.runtime.stop(replaced && options.isLeading());
     running.set(key, { foundation, uid: policy.metadata.uid, runtime: startRuntime(policy, spec) });
+    return DONE;
   }
 
   function startRuntime(policy: RebalancePolicy, spec: EffectiveSpec): PolicyRuntime {
     log.info({ policy: policy.metadata.name, endpoints: spec.etcd.endpoints, mode: spec.mode }, 'following a policy');
     const { connectEtcd, allowAnyEtcdEndpoint: _allow, ...shared } = options;
-    return startPolicyRuntime({ ...shared, policy, spec, etcd: connectEtcd(spec.etcd.endpoints) });
+    return startPolicyRuntime({ ...shared, client, policy, spec, etcd: connectEtcd(spec.etcd.endpoints) });
   }
 
   function endpointProblems(policy: RebalancePolicy): readonly string[] {

@@ -1,5 +1,6 @@
 /** The operator's own metrics. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
+import { createKubeMetrics } from './kube-metrics.ts';
 
 export type OperatorMetrics = ReturnType<typeof createOperatorMetrics>;
 
@@ -81,11 +82,6 @@ export function createOperatorMetrics(registry: Registry) {
       labelNames: ['name'] as const,
       registers,
     }),
-    apiRequests: new Counter({
-      name: 'rest_client_requests_total',
-      help: 'Requests to the API server by method and code; code 0 is no answer.',
-      labelNames: ['method', 'code'] as const,
-      registers,
-    }),
+    kube: createKubeMetrics(registry),
   };
 }
