@@ -17,11 +17,9 @@ function createPages(stored: readonly Stored[], maxEntries = Number.POSITIVE_INF
   const scan = createScan(async (request) => {
     const { from, to, limit, minModRevision } = request;
     if (limit > maxEntries) throw new EtcdError('message larger than max', { kind: 'TooLarge' });
-    const inRange = sorted.filter(
-      ({ key }) => Buffer.compare(key, from) >= 0 && (to.equals(END) || Buffer.compare(key, to) < 0),
-    );
+    const inRange = sorted.slice(indexOf(sorted, from), to.equals(END) ? sorted.length : indexOf(sorted, to));
     requests.push({ ...request, counted: inRange.length });
-    const matching = inRange.filter(({ modRevision }) => modRevision >= minModRevision);
+    const matching = minModRevision === 0 ? inRange : inRange.filter((one) => one.modRevision >= minModRevision);
     const page = matching.slice(0, limit);
     return {
       revision: 77,
@@ -38,6 +36,18 @@ function createPages(stored: readonly Stored[], maxEntries = Number.POSITIVE_INF
     };
   });
   return { scan, requests };
+}
+
+/** Where the first key stands that is not before `key`. */
+function indexOf(sorted: readonly Stored[], key: Buffer): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (Buffer.compare(sorted[middle]?.key ?? END, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 async function keysOf(run: (visit: (entries: readonly { key: string }[]) => void) => Promise<unknown>) {
