@@ -79,6 +79,14 @@ export async function startApiProxy({ address, target, caFile }: ApiProxyOptions
     return watch;
   }
 
+  /** As a server ends it, when its time is over. */
+  function openSilentWatch({ url }: SeenRequest, response: http.ServerResponse): void {
+    openWatch(response, true);
+    const seconds = Number(new URL(url, target).searchParams.get('timeoutSeconds'));
+    const timer = setTimeout(() => response.end(), seconds * 1000);
+    response.on('close', () => clearTimeout(timer));
+  }
+
   async function relayWatch(answer: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const watch = openWatch(response, false);
     let rest = '';
@@ -133,7 +141,7 @@ export async function startApiProxy({ address, target, caFile }: ApiProxyOptions
     const fault = faultOf(seen);
     if (fault !== undefined && !(fault === 'truncate' && seen.verb === 'LIST')) fail(response, fault);
     else if (old !== undefined) response.end(old);
-    else if (lagging && seen.verb === 'WATCH') openWatch(response, true);
+    else if (lagging && seen.verb === 'WATCH') openSilentWatch(seen, response);
     // Whatever happens to the connection behind happens to the one in front.
     else forward(seen, incoming, response, fault).catch(() => response.destroy());
   });

@@ -239,6 +239,23 @@ describe('an API server that lags', () => {
     proxy.heal();
     await recovered(restarted, 'a start against a lagging API server');
   });
+
+  it('does not take a cache back to the past', async () => {
+    const cache = await startWatching({ relistMs: 1_000 });
+    await change();
+    await recovered(cache, 'changes');
+    const present = versions(cache.list());
+    const lists = () => proxy.requests.filter(({ verb }) => verb === 'LIST').length;
+    const listsBefore = lists();
+
+    proxy.lag();
+    await until(() => lists() >= listsBefore + 3, { what: 'three lists of the past', timeoutMs: 10_000 });
+
+    expect(versions(cache.list())).toEqual(present);
+    proxy.heal();
+    await put('new', '2');
+    await recovered(cache, 'lists of the past');
+  });
 });
 
 describe('the servers', () => {

@@ -43,6 +43,8 @@ export interface FakeApiServer<T extends KubeObject> {
   openWatches(): number;
   /** Watches from a version up to now answer 410 from now on. */
   compact(): void;
+  /** From now on these are all objects, and versions go on from this one. */
+  restoreFromBackup(objects: readonly T[], revision: number): void;
   close(): Promise<void>;
 }
 
@@ -161,6 +163,13 @@ export async function startFakeApiServer<T extends KubeObject>(): Promise<FakeAp
     openWatches: () => watches.size,
     compact() {
       compactedAt = revision + 1;
+    },
+    restoreFromBackup(backup, at) {
+      objects.clear();
+      history.length = 0;
+      compactedAt = 0;
+      revision = at;
+      for (const object of backup) put(object);
     },
     async close() {
       server.closeAllConnections();

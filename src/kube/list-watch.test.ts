@@ -324,6 +324,18 @@ describe('a server that refuses', () => {
     expect(waits).toEqual([7000]);
   });
 
+  it('with Retry-After, is not asked a moment earlier, and after that by the back-off again', async () => {
+    const waits: number[] = [];
+    failNext('LIST', { status: 429, retryAfter: 3 }, 1);
+    const startedAt = performance.now();
+
+    const things = start({ onError: (_error, retryInMs) => waits.push(retryInMs) });
+    await things.synced;
+
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(3000);
+    expect(waits).toEqual([3000]);
+  });
+
   it('everything, is asked less and less often', async () => {
     const waits: number[] = [];
     server.failWith(() => ({ status: 500 }));
@@ -331,7 +343,7 @@ describe('a server that refuses', () => {
     start({ onError: (_error, retryInMs) => waits.push(retryInMs) });
     await vi.waitFor(() => expect(waits.length).toBeGreaterThanOrEqual(4), { timeout: 4000 });
 
-    expect(waits.slice(0, 4)).toEqual([200, 400, 800, 1600]);
+    expect(waits.slice(0, 4)).toEqual([100, 200, 400, 800]);
     expect(server.requests.length).toBeLessThanOrEqual(waits.length + 1);
   });
 
@@ -356,7 +368,7 @@ describe('after a watch that lasted', () => {
     const things = start({ onError: (_error, retryInMs) => waits.push(retryInMs) });
     await things.synced;
     await untilWatching();
-    expect(waits).toEqual([200, 400, 800]);
+    expect(waits).toEqual([100, 200, 400]);
 
     clock += 60_000;
     server.endWatches(how);
@@ -381,12 +393,43 @@ describe('from time to time', () => {
     await vi.waitFor(() => expect(verbs().filter((verb) => verb === 'LIST')).toHaveLength(2));
   });
 
+  it('also behind a server that never ends a watch', async () => {
+    start({ relistMs: 1 });
+    await untilWatching();
+
+    clock += 1001;
+
+    const lists = () => verbs().filter((verb) => verb === 'LIST').length;
+    await vi.waitFor(() => expect(lists()).toBe(2), { timeout: 8_000 });
+  }, 10_000);
+
   it('no watch outlasts the time of the next list', async () => {
     const things = start({ relistMs: 7_000 });
     await things.synced;
     await untilWatching();
 
     expect(server.requests.at(-1)?.query.get('timeoutSeconds')).toBe('7');
+  });
+});
+
+describe('a list older than what was seen', () => {
+  it('is refused for a minute, then believed: the cluster was restored from a backup', async () => {
+    const errors: string[] = [];
+    server.put(thing('a', 1));
+    const things = start({ onError: ({ reason }) => errors.push(reason) });
+    await things.synced;
+    await untilWatching();
+    server.put(thing('a', 2));
+    await untilHolds(things, { a: 2 });
+
+    failNext('WATCH', { status: 410 });
+    server.restoreFromBackup([thing('b', 3)], 50);
+    server.endWatches('reset');
+    await vi.waitFor(() => expect(errors).toContain('Stale'));
+    expect(contents(things)).toEqual({ a: 2 });
+    clock += 60_001;
+
+    await untilHolds(things, { b: 3 });
   });
 });
 

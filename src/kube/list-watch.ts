@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type KubeClient, KubeError, type KubeObject, type Resource, type Selection } from './client.ts';
+import { isOlder } from './resource-version.ts';
 
 export interface ListWatchOptions<T extends KubeObject> extends Selection {
   readonly client: KubeClient;
@@ -48,8 +49,15 @@ const BACKOFF_FIRST_MS = 200;
 const BACKOFF_MAX_MS = 30_000;
 /** The server ends a watch after this long at the latest, and sends a bookmark about every minute. */
 const WATCH_SECONDS = 240;
+/** A watch that its server does not end this long after its time is ended by us. */
+const WATCH_GRACE_MS = 5_000;
 /** A watch that has lasted this long was a good one: whatever ends it, the next try comes soon. */
 const GOOD_WATCH_MS = 5_000;
+/**
+ * A list older than what the cache shows comes from an API server that lags, and is refused for this long. Then it is
+ * believed: an etcd restored from a backup counts from a lower number.
+ */
+const REFUSE_PAST_MS = 60_000;
 
 export function objectKey(object: KubeObject): string {
   const { namespace, name } = object.metadata;
@@ -112,6 +120,7 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
         limit: PAGE_SIZE,
         ...(next !== undefined && { continue: next }),
       });
+      refusePast(page.metadata.resourceVersion);
       for (const object of page.items) {
         seen.add(objectKey(object));
         put(object);
@@ -123,18 +132,33 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
     return resourceVersion;
   }
 
+  function refusePast(resourceVersion: string): void {
+    if (!isOlder(resourceVersion, shownUpTo)) {
+      pastSince = undefined;
+      return;
+    }
+    pastSince ??= monotonic();
+    if (monotonic() - pastSince > REFUSE_PAST_MS) return;
+    const message = `list of ${resource.plural}: version ${resourceVersion} is older than ${shownUpTo}, which was seen`;
+    throw new KubeError(message, { status: 200, reason: 'Stale' });
+  }
+
   /**
    * Where the next watch starts, undefined for "list again". Moved on with every event: after a broken connection an
    * older start would show objects in a state that they have already left.
    */
   let from: string | undefined;
   let shownUpTo: string | undefined;
+  /** Since when each list is older than that. */
+  let pastSince: number | undefined;
 
   /** Watches until the server ends it, at the latest when the next list is due. */
   async function watchOnce(resourceVersion: string, relistAt: number): Promise<void> {
     const untilRelist = Math.max(1, Math.ceil((relistAt - monotonic()) / 1000));
     const timeoutSeconds = Math.min(Math.round(WATCH_SECONDS * (1 + random() / 4)), untilRelist);
-    const watchOptions = { signal: stopped.signal, idleMs };
+    // Bookmarks may keep alive a watch that its server never ends, and the next list would never come.
+    const overdue = AbortSignal.timeout(timeoutSeconds * 1000 + WATCH_GRACE_MS);
+    const watchOptions = { signal: AbortSignal.any([stopped.signal, overdue]), idleMs };
     const events = client.watch<T>(resource, { ...selection, resourceVersion, timeoutSeconds }, watchOptions);
     for await (const event of events) {
       if (stopped.signal.aborted) return;
@@ -161,6 +185,8 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
         const wasGood = watchingSince !== undefined && monotonic() - watchingSince > GOOD_WATCH_MS;
         return wasGood ? 0 : nextBackoff(backoffMs);
       };
+      let retryAfterMs = 0;
+      let failure: KubeError | undefined;
       try {
         if (from === undefined || monotonic() > relistAt) {
           from = await listAll();
@@ -171,19 +197,19 @@ export function createListWatch<T extends KubeObject>(options: ListWatchOptions<
         }
         watchingSince = monotonic();
         await watchOnce(from, relistAt);
-        // A server that ends every watch at once, or a storm of 410s, must not make us a storm of requests.
-        backoffMs = backOff();
       } catch (error) {
-        const failure =
+        failure =
           error instanceof KubeError
             ? error
             : new KubeError(String(error), { status: 0, reason: 'Unknown', cause: error });
         if (failure.status === 410) from = undefined;
-        backoffMs = Math.max(backOff(), (failure.retryAfterSeconds ?? 0) * 1000);
-        onError?.(failure, backoffMs);
+        retryAfterMs = (failure.retryAfterSeconds ?? 0) * 1000;
       }
-      if (backoffMs > 0)
-        await delay(backoffMs * (0.5 + random() / 2), undefined, { signal: stopped.signal }).catch(ignoreAbort);
+      // Also without a failure: a server that ends every watch at once must not make us a storm of requests.
+      backoffMs = backOff();
+      const waitMs = Math.max(backoffMs * (0.5 + random() / 2), retryAfterMs);
+      if (failure !== undefined && !stopped.signal.aborted) onError?.(failure, waitMs);
+      if (waitMs > 0) await delay(waitMs, undefined, { signal: stopped.signal }).catch(ignoreAbort);
     }
   }
 

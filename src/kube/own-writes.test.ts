@@ -41,9 +41,10 @@ describe('own writes', () => {
   });
 
   it.each([undefined, '', 'abc'])('with the version %j hold nothing up', (version) => {
-    const { ownWrites } = recorder();
+    const { state, ownWrites } = recorder();
 
     ownWrites.wrote('a', version);
+    state.shown = '7';
 
     expect(ownWrites.areVisible('a')).toBe(true);
   });

@@ -1,11 +1,12 @@
 /**
  * The gate "skip until my own last writes are visible in the cache", which Kubernetes 1.36 added to its own
  * controllers: a cache that lags behind what this process wrote shows the world before the write, and whoever decides
- * from that decides twice. Versions of one kind of object are ordered numbers (KEP-5504, Kubernetes 1.35).
+ * from that decides twice.
  */
 
 import type { KubeClient, KubeObject, ObjectRef, PatchOptions, Resource } from './client.ts';
 import { objectKey } from './list-watch.ts';
+import { isOlder } from './resource-version.ts';
 
 export interface OwnWritesOptions {
   /** The version up to which the cache shows everything (`ListWatch.shownUpTo`). */
@@ -29,22 +30,21 @@ export interface OwnWrites {
 export function createOwnWrites(options: OwnWritesOptions): OwnWrites {
   const { shownUpTo, giveUpMs = 60_000 } = options;
   const monotonic = options.monotonic ?? (() => performance.now());
-  const writes = new Map<string, { readonly version: bigint; readonly at: number }>();
+  const writes = new Map<string, { readonly version: string; readonly at: number }>();
 
   return {
-    wrote(key, resourceVersion) {
-      const version = parseVersion(resourceVersion);
-      if (version === undefined) return;
-      const before = writes.get(key);
-      if (before === undefined || before.version < version) writes.set(key, { version, at: monotonic() });
+    wrote(key, version) {
+      if (version === undefined || isOlder(version, writes.get(key)?.version)) return;
+      writes.set(key, { version, at: monotonic() });
     },
     areVisible(key) {
       const write = writes.get(key);
       if (write === undefined) return true;
-      const shown = parseVersion(shownUpTo());
-      const visible = (shown !== undefined && shown >= write.version) || monotonic() - write.at > giveUpMs;
-      if (visible) writes.delete(key);
-      return visible;
+      const shown = shownUpTo();
+      const isBehind = shown === undefined || isOlder(shown, write.version);
+      if (isBehind && monotonic() - write.at <= giveUpMs) return false;
+      writes.delete(key);
+      return true;
     },
   };
 }
@@ -70,9 +70,4 @@ export function recordWrites({ client, resource, ownWrites }: RecordWritesOption
       return record(written, await client.patch<T>(written, ref, body, how));
     },
   };
-}
-
-/** A version that is no number cannot be compared, so nothing waits for it. */
-function parseVersion(resourceVersion: string | undefined): bigint | undefined {
-  return resourceVersion !== undefined && /^\d+$/.test(resourceVersion) ? BigInt(resourceVersion) : undefined;
 }
