@@ -2,10 +2,13 @@
  * The cache (`src/kube/list-watch.ts`) behind a proxy that fails in every way that we know of, in front of a real API
  * server. Whatever happened, once it is over the cache equals a fresh list; and while it lasts, we are no storm.
  */
+import { randomUUID } from 'node:crypto';
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createKubeClient, type KubeClient, type KubeObject } from '../../src/kube/client.ts';
-import { createListWatch, type ListWatch, type ListWatchOptions } from '../../src/kube/list-watch.ts';
+import { byLabel, createListWatch, type ListWatch, type ListWatchOptions } from '../../src/kube/list-watch.ts';
+import { createOwnWrites, recordWrites } from '../../src/kube/own-writes.ts';
+import { createReconciler, DONE } from '../../src/kube/reconcile.ts';
 import { clientOf, RESOURCES } from '../controlplane/api.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane/start.ts';
 import { until } from '../process/until.ts';
@@ -255,6 +258,59 @@ describe('an API server that lags', () => {
     proxy.heal();
     await put('new', '2');
     await recovered(cache, 'lists of the past');
+  });
+});
+
+describe('a controller that makes one child per parent, from a cache that lags behind its own writes', () => {
+  /** Each time that it is asked, it looks for the child in the cache and makes one if there is none. */
+  async function childrenMade({ gated }: { readonly gated: boolean }): Promise<number> {
+    await startWatching();
+    const children = await startCache({ indexes: { parent: byLabel('parent') } });
+    const ownWrites = createOwnWrites({ shownUpTo: children.shownUpTo });
+    const forParent = { wrote: (_child: string, version: string | undefined) => ownWrites.wrote('parent', version) };
+    const writer = recordWrites({ client: direct, resource: RESOURCE, ownWrites: forParent });
+    let looked = 0;
+    const controller = createReconciler({
+      async reconcile(parent) {
+        looked += 1;
+        if (children.byIndex('parent', parent).length > 0) return DONE;
+        const labels = { [LABEL]: `t${test}`, parent };
+        const name = `t${test}-child-${randomUUID()}`;
+        await writer.create<ConfigMap>(RESOURCE, {
+          metadata: { namespace: 'default', name, labels },
+          data: { value: '' },
+        });
+        return DONE;
+      },
+      onError: (key, error) => process.stderr.write(`${key}: ${String(error)}\n`),
+      isReady: (key) => !gated || ownWrites.areVisible(key),
+    });
+
+    proxy.lag();
+    controller.add('parent');
+    await until(() => looked === 1 && controller.workingForMs().length === 0, { what: 'a child', timeoutMs: 5_000 });
+    for (let again = 0; again < 3; again++) {
+      controller.add('parent');
+      await until(() => controller.depth() + controller.workingForMs().length === 0, {
+        what: 'the controller to be idle',
+        timeoutMs: 5_000,
+      });
+    }
+    proxy.heal();
+    await recovered(children, `own writes (${gated ? 'gated' : 'not gated'})`);
+    const before = looked;
+    controller.add('parent');
+    await until(() => looked > before, { what: 'a look at the present', timeoutMs: 5_000 });
+    await controller.stop();
+    return children.byIndex('parent', 'parent').length;
+  }
+
+  it('makes one when it waits until its own last writes are visible', async () => {
+    expect(await childrenMade({ gated: true })).toBe(1);
+  });
+
+  it('makes one each time that it looks when it does not', async () => {
+    expect(await childrenMade({ gated: false })).toBe(4);
   });
 });
 
