@@ -234,6 +234,26 @@ describe('a replica that waits', () => {
     expect(events).toEqual(['a leads']);
   });
 
+  it('leaves the Lease to its holder for a whole duration after an outage of the API server, of both of them', async () => {
+    putLease({ holderIdentity: 'other', leaseDurationSeconds: 8 });
+    const errors: KubeError[] = [];
+    const election = candidate('a', { onError: (error) => errors.push(error) });
+    election.start();
+    await triesOf(election);
+
+    server.failWith(() => 'reset');
+    clock = 60 * SECOND;
+    await until(() => errors.length > 5);
+    server.failWith(() => undefined);
+    await triesOf(election);
+    clock = 67.9 * SECOND;
+    await triesOf(election);
+    expect(election.isLeading()).toBe(false);
+
+    clock = 68 * SECOND;
+    await until(() => election.isLeading());
+  });
+
   it('leaves a deleted Lease to its holder until that one would have lost it', async () => {
     putLease({ holderIdentity: 'other', leaseDurationSeconds: 8 });
     const election = candidate('a');

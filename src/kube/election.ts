@@ -84,6 +84,8 @@ export function createElection(options: ElectionOptions): Election {
   let validUntil = 0;
   let lastTryAt = monotonic();
   let pausing = new AbortController();
+  /** The last try had no answer: what the Lease did since it was last seen is not known. */
+  let blind = false;
 
   const watch = createListWatch<Lease>({
     client,
@@ -108,7 +110,10 @@ export function createElection(options: ElectionOptions): Election {
   }
 
   function observe(lease: Lease): void {
-    if (observed?.lease.metadata.resourceVersion === lease.metadata.resourceVersion) return;
+    // Who could not look himself must not take a Lease that its holder, most likely, could not renew either: the holder
+    // gets a whole duration after an outage of the API server, so that no leader is lost for it.
+    if (observed?.lease.metadata.resourceVersion === lease.metadata.resourceVersion && !blind) return;
+    blind = false;
     observed = { lease, at: monotonic() };
   }
 
@@ -190,7 +195,10 @@ export function createElection(options: ElectionOptions): Election {
         if (!(error instanceof KubeError)) throw error;
         failed = true;
         // A conflict means that somebody else was first; the next look tells who.
-        if (!isConflict(error)) onError?.(error);
+        if (!isConflict(error)) {
+          blind = true;
+          onError?.(error);
+        }
       }
       await pause(failed);
     }

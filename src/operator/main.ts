@@ -51,8 +51,13 @@ async function main(): Promise<void> {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
   const client = createKubeClient({ kubeConfig, observer: metrics.kube.client });
-  // A renewal must not wait for a turn among other calls.
-  const electionClient = createKubeClient({ kubeConfig, observer: metrics.kube.client });
+  const renewSeconds = seconds(flags['renew-seconds'], 'renew-seconds');
+  // A renewal must not wait for a turn among other calls, and one that hangs must leave the time for another.
+  const electionClient = createKubeClient({
+    kubeConfig,
+    observer: metrics.kube.client,
+    timeoutMs: (renewSeconds * 1000) / 2,
+  });
   const kubeSystemUID = await readKubeSystemUID(client, log);
 
   let exitCode = 0;
@@ -62,7 +67,7 @@ async function main(): Promise<void> {
     lease: { namespace, name: 'danube-load-manager' },
     identity,
     leaseSeconds: seconds(flags['lease-seconds'], 'lease-seconds'),
-    renewSeconds: seconds(flags['renew-seconds'], 'renew-seconds'),
+    renewSeconds,
     retrySeconds: seconds(flags['retry-seconds'], 'retry-seconds'),
     onLeading() {
       log.info({}, 'this replica leads');
