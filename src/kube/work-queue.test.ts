@@ -289,8 +289,10 @@ describe('a key that is to come later', () => {
       queue.addAfter('a', 500);
       await vi.advanceTimersByTimeAsync(99);
       expect(work).not.toHaveBeenCalled();
-      await vi.advanceTimersByTimeAsync(2000);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(work).toHaveBeenCalledTimes(1);
 
+      await vi.advanceTimersByTimeAsync(2000);
       expect(work).toHaveBeenCalledTimes(1);
       await queue.stop();
     } finally {
