@@ -13,6 +13,8 @@ export interface EventRecorderOptions {
   /** This replica. */
   readonly instance: string;
   readonly onError: (error: KubeError) => void;
+  /** How often the count of a series is written. Default 10,000. */
+  readonly seriesEveryMs?: number;
 }
 
 export interface RecordedEvent {
@@ -32,8 +34,6 @@ const MAX_NOTE = 1024;
 const MAX_INSTANCE = 128;
 /** An object's name in the Event's own name, which may have 253 characters in all. */
 const MAX_NAME_PART = 220;
-/** How often the count of a series is written. */
-const SERIES_EVERY_MS = 10_000;
 /** After so much silence the same thing is news again; as in client-go. */
 const SERIES_ENDS_MS = 6 * 60_000;
 /** New Events: so many at once, and then one for each so many ms. */
@@ -53,7 +53,8 @@ interface Series {
 }
 
 /** Events are best effort: one that cannot be written, or is one too many, is told to `onError` and dropped. */
-export function createEventRecorder({ client, controller, instance, onError }: EventRecorderOptions): RecordEvent {
+export function createEventRecorder(options: EventRecorderOptions): RecordEvent {
+  const { client, controller, instance, onError, seriesEveryMs = 10_000 } = options;
   const allSeries = new Map<string, Series>();
   let tokens = BURST;
   let refilledAt = Date.now();
@@ -87,7 +88,7 @@ export function createEventRecorder({ client, controller, instance, onError }: E
     if (series.waiting) return;
     series.waiting = true;
     // The count of a process that ends before is lost; nobody waits for it.
-    setTimeout(() => writeCount(series), Math.max(0, series.writtenAt + SERIES_EVERY_MS - now)).unref();
+    setTimeout(() => writeCount(series), Math.max(0, series.writtenAt + seriesEveryMs - now)).unref();
   }
 
   function writeCount(series: Series): void {

@@ -1,0 +1,292 @@
+/**
+ * Operators as processes of their own, each with its own way to the API server and with the roles that we ship, and
+ * brokers that exist on paper only: a Pod, a registration, a report. What leads and what it writes can be seen without
+ * kubelet or brokers.
+ */
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { loadReportKey, registrationKey } from '../../src/danube/keys.ts';
+import { encodeLoadReport, encodeRegistration } from '../../src/danube/values.ts';
+import { connectEtcd } from '../../src/etcd/etcd3.ts';
+import type { EtcdPort } from '../../src/etcd/port.ts';
+import type { KubeClient, KubeObject } from '../../src/kube/client.ts';
+import { LEASES, type Lease } from '../../src/kube/election.ts';
+import { PODS } from '../../src/operator/pods.ts';
+import { clientOf, RESOURCES } from '../controlplane/api.ts';
+import { applyManifests } from '../controlplane/apply.ts';
+import { type Etcd, startEtcd } from '../controlplane/etcd.ts';
+import { writeKubeconfig } from '../controlplane/kubeconfig.ts';
+import { type ControlPlane, startControlPlane } from '../controlplane/start.ts';
+import { BROKER_NAMESPACE, OPERATOR_NAMESPACE, operatorManifests, policyManifest } from '../demo/manifests.ts';
+import { startProxy, type TcpProxy } from '../etcd/proxy.ts';
+import { type ManagedProcess, spawnTied } from '../process/tied.ts';
+import { until } from '../process/until.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const ACCOUNT = { namespace: OPERATOR_NAMESPACE, name: 'danube-load-manager' };
+/** Calls to the API server under way while a cluster is made. */
+const AT_ONCE = 20;
+
+export interface Operator {
+  readonly name: string;
+  readonly process: ManagedProcess;
+  /** Its own way to the API server. */
+  readonly api: TcpProxy;
+  /** Lets the process itself stand still, or its wall clock jump. */
+  disturb(what: 'block' | 'clock', ms: number): void;
+  metrics(): Promise<string>;
+  /** The status of `/healthz`. */
+  health(): Promise<number>;
+}
+
+export interface OperatorCluster {
+  readonly plane: ControlPlane;
+  readonly client: KubeClient;
+  readonly etcd: EtcdPort;
+  /** Resolves when it is ready to lead. */
+  startOperator(name: string, args?: readonly string[]): Promise<Operator>;
+  /** Writes what all brokers write every half minute. */
+  report(): Promise<void>;
+  lease(): Promise<Lease>;
+  stop(): Promise<void>;
+}
+
+export interface OperatorClusterOptions {
+  readonly brokers: number;
+}
+
+/** @throws Error that says what to install, as all suites do. */
+export async function startOperatorCluster({ brokers }: OperatorClusterOptions): Promise<OperatorCluster> {
+  const undo: (() => unknown)[] = [];
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const plane = await startControlPlane({ log: (line) => process.stderr.write(`${line}\n`) });
+    undo.push(() => plane.stop());
+    const server = await startBrokersEtcd(plane);
+    undo.push(() => server.stop());
+    const etcd = connectEtcd({ endpoints: [server.endpoint] });
+    undo.push(() => etcd.close());
+    const client = clientOf(plane.adminKubeconfig);
+    undo.push(() => client.close());
+    const shipped = operatorManifests([]).filter(({ kind }) => kind !== 'Deployment');
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: BROKER_NAMESPACE } };
+    await applyManifests(plane.adminKubeconfig, [...shipped, namespace]);
+
+    const admin = await listenAnywhere();
+    undo.push(admin.close);
+    const paper = paperBrokers({ client, etcd, plane, count: brokers, adminPort: admin.port });
+    await paper.make();
+    await applyManifests(plane.adminKubeconfig, [policyManifest(server.endpoint)]);
+
+    let started = 0;
+    return {
+      plane,
+      client,
+      etcd,
+      report: paper.report,
+      lease: () => client.get<Lease>(LEASES, ACCOUNT),
+      stop,
+      async startOperator(name, args = []) {
+        started += 1;
+        const address = `${plane.block}.1.${started}`;
+        const api = await startProxy(plane.address, plane.server);
+        undo.push(() => api.stop());
+        const operator = await startOperator({ plane, client, name, address, api, args });
+        undo.push(() => operator.process.stop(0));
+        await until(async () => (await fetch(`http://${address}:8081/readyz`)).ok, {
+          what: `operator ${name} to be ready`,
+          timeoutMs: 30_000,
+          signal: endOf(operator),
+        });
+        return operator;
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function startBrokersEtcd({ assets, address, dir }: ControlPlane): Promise<Etcd> {
+  return startEtcd({ assets, address, dir: join(dir, 'brokers-etcd'), name: 'brokers-etcd' });
+}
+
+interface StartOperator {
+  readonly plane: ControlPlane;
+  readonly client: KubeClient;
+  readonly name: string;
+  readonly address: string;
+  readonly api: TcpProxy;
+  readonly args: readonly string[];
+}
+
+async function startOperator({ plane, client, name, address, api, args }: StartOperator): Promise<Operator> {
+  const kubeconfig = join(plane.dir, `${name}.kubeconfig`);
+  const token = await tokenOfOperator(client);
+  // The server's certificate is for its address, so the way there must be on the same one: the port tells them apart.
+  writeKubeconfig(kubeconfig, {
+    server: api.endpoint.replace('http:', 'https:'),
+    caFile: plane.caFile,
+    user: { token },
+  });
+  const disturbFile = join(plane.dir, `${name}.disturb`);
+  const operator = spawnTied(
+    process.execPath,
+    [
+      `--import=${join(import.meta.dirname, 'fixtures/disturb.ts')}`,
+      join(ROOT, 'src/operator/main.ts'),
+      `--health-address=${address}:8081`,
+      `--metrics-address=${address}:8080`,
+      '--allow-any-etcd-endpoint',
+      ...args,
+    ],
+    {
+      logFile: join(plane.dir, `${name}.log`),
+      env: {
+        ...process.env,
+        KUBECONFIG: kubeconfig,
+        POD_NAME: name,
+        POD_NAMESPACE: OPERATOR_NAMESPACE,
+        DISTURB_FILE: disturbFile,
+      },
+    },
+  );
+  return {
+    name,
+    process: operator,
+    api,
+    disturb(what, ms) {
+      writeFileSync(disturbFile, `${what} ${ms}`);
+      operator.kill('SIGUSR2');
+    },
+    metrics: async () => (await fetch(`http://${address}:8080/metrics`)).text(),
+    health: async () => (await fetch(`http://${address}:8081/healthz`)).status,
+  };
+}
+
+/** Aborts when the operator has ended, with the end of its log. */
+function endOf({ name, process: { exited, logTail } }: Operator): AbortSignal {
+  const ended = new AbortController();
+  exited.then(() => ended.abort(new Error(`operator ${name} has ended:\n${logTail()}`)));
+  return ended.signal;
+}
+
+/** A token of the account that the operator's Pods run under. */
+export async function tokenOfOperator(client: KubeClient): Promise<string> {
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 7200 } };
+  const { status } = await client.post<{ status: { token: string } }>(
+    RESOURCES.serviceAccounts,
+    ACCOUNT,
+    'token',
+    request,
+  );
+  return status.token;
+}
+
+/** Answers connections on any loopback address, as the admin port of every broker. */
+async function listenAnywhere(): Promise<{ readonly port: number; readonly close: () => Promise<void> }> {
+  const server = createServer((socket) => socket.on('error', () => undefined).end());
+  server.listen(0, '0.0.0.0');
+  await once(server, 'listening');
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('no TCP port could be bound');
+  const close = async () => {
+    server.close();
+    await once(server, 'close');
+  };
+  return { port: bound.port, close };
+}
+
+interface PaperBrokers {
+  readonly client: KubeClient;
+  readonly etcd: EtcdPort;
+  readonly plane: ControlPlane;
+  readonly count: number;
+  readonly adminPort: number;
+}
+
+function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
+  const all = Array.from({ length: count }, (_, index) => ({
+    id: String(1_000_000_000_000_000_000n + BigInt(index)),
+    pod: `broker-${String(index).padStart(4, '0')}`,
+    ip: `${plane.block}.${2 + Math.floor(index / 250)}.${1 + (index % 250)}`,
+  }));
+  type Broker = (typeof all)[number];
+
+  async function put(key: string, value: string, lease?: string): Promise<void> {
+    const result = await etcd.commit([], [{ put: key, value, ...(lease !== undefined && { lease }) }]);
+    if (result.outcome !== 'applied') throw new Error(`${key} was not written: ${result.outcome}`);
+  }
+
+  async function makePod({ pod, ip }: Broker): Promise<void> {
+    const [policy] = [policyManifest('')];
+    const { matchLabels } = (policy.spec as { brokerSelector: { matchLabels: Record<string, string> } }).brokerSelector;
+    const metadata = { namespace: BROKER_NAMESPACE, name: pod, labels: matchLabels };
+    const container = { name: 'broker', image: 'none', ports: [{ name: 'client', containerPort: 6650 }] };
+    const object = { apiVersion: 'v1', kind: 'Pod', metadata, spec: { nodeName: 'nowhere', containers: [container] } };
+    await client.create<KubeObject>(PODS, object);
+    const startedAt = new Date(Date.now() - 60_000).toISOString();
+    const status = {
+      phase: 'Running',
+      podIP: ip,
+      podIPs: [{ ip }],
+      conditions: [{ type: 'Ready', status: 'True' }],
+      containerStatuses: [
+        {
+          name: 'broker',
+          image: 'none',
+          imageID: 'none',
+          ready: true,
+          restartCount: 0,
+          containerID: `paper://${pod}`,
+          state: { running: { startedAt } },
+        },
+      ],
+    };
+    await client.patch(PODS, metadata, { status }, { type: 'merge', subresource: 'status' });
+  }
+
+  async function reportOf({ id }: Broker): Promise<void> {
+    await put(
+      loadReportKey(id),
+      encodeLoadReport({
+        broker: id,
+        timestamp: Math.floor(Date.now() / 1000),
+        cpuPercent: 0,
+        memoryPercent: 0,
+        diskIo: 0,
+        networkIo: 0,
+        throughputMegabytesPerSecond: 0,
+        topics: [],
+      }),
+    );
+  }
+
+  return {
+    async make() {
+      const account = { namespace: BROKER_NAMESPACE, name: 'default' };
+      await until(() => client.get(RESOURCES.serviceAccounts, account), {
+        what: 'the namespace to admit Pods',
+        timeoutMs: 30_000,
+      });
+      const lease = await etcd.grantLease(3600);
+      await forEachAtOnce(all, async (broker) => {
+        await makePod(broker);
+        const url = `http://${broker.ip}:6650`;
+        const adminAddr = `${broker.ip}:${adminPort}`;
+        const registration = { brokerUrl: url, connectUrl: url, adminAddr, format: '0.7.3' } as const;
+        await put(registrationKey(broker.id), encodeRegistration(registration), lease);
+        await reportOf(broker);
+      });
+    },
+    report: () => forEachAtOnce(all, reportOf),
+  };
+}
+
+async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+}

@@ -1,0 +1,221 @@
+/**
+ * The operator's roles as we ship them, tried with its own account against a real API server: nothing that it does works
+ * without every single verb of them, and nothing works beyond them.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { RebalancePolicy } from '../../src/api/rebalance-policy.ts';
+import { apiVersion } from '../../src/api/resource.ts';
+import { isNotFound, type KubeClient, KubeError, type KubeObject, type Resource } from '../../src/kube/client.ts';
+import { LEASES } from '../../src/kube/election.ts';
+import { createEventRecorder, EVENTS } from '../../src/kube/events.ts';
+import { PODS } from '../../src/operator/pods.ts';
+import {
+  BROKER_LOADS,
+  deleteBrokerLoad,
+  ensureBrokerLoad,
+  POLICIES,
+  writeBrokerLoadStatus,
+  writePolicyStatus,
+} from '../../src/operator/publish.ts';
+import { clientOf, RESOURCES } from '../controlplane/api.ts';
+import { applyManifests, type Manifest } from '../controlplane/apply.ts';
+import { type ControlPlane, startControlPlane } from '../controlplane/start.ts';
+import {
+  BROKER_NAMESPACE,
+  OPERATOR_NAMESPACE,
+  operatorManifests,
+  POLICY_NAME,
+  policyManifest,
+} from '../demo/manifests.ts';
+import { until } from '../process/until.ts';
+import { tokenOfOperator } from './operators.ts';
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+interface Role extends Manifest {
+  readonly rules: readonly Rule[];
+}
+
+const NAMESPACES: Resource = { group: '', version: 'v1', plural: 'namespaces', namespaced: false };
+const LEASE = { namespace: OPERATOR_NAMESPACE, name: 'danube-load-manager' };
+const POLICY = { namespace: BROKER_NAMESPACE, name: POLICY_NAME };
+const POD = { namespace: BROKER_NAMESPACE, name: 'broker-0' };
+
+const shipped = operatorManifests([]).filter(({ kind }) => kind !== 'Deployment');
+const roles = shipped.filter(
+  ({ kind, metadata }) => ['ClusterRole', 'Role'].includes(kind) && metadata.name === 'danube-load-manager',
+) as Role[];
+/** Every verb of every rule, as one case. */
+const grants = roles.flatMap((role) =>
+  role.rules.flatMap((rule) => rule.verbs.map((verb) => ({ role, rule, verb, what: `${verb} ${rule.resources}` }))),
+);
+
+let plane: ControlPlane;
+let admin: KubeClient;
+let operator: KubeClient;
+let policy: RebalancePolicy;
+
+beforeAll(async () => {
+  plane = await startControlPlane({ log: (line) => process.stderr.write(`${line}\n`) });
+  admin = clientOf(plane.adminKubeconfig);
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: BROKER_NAMESPACE } };
+  await applyManifests(plane.adminKubeconfig, [...shipped, namespace, policyManifest('http://127.0.0.1:1')]);
+  policy = await admin.get<RebalancePolicy>(POLICIES, POLICY);
+  await until(() => admin.get(RESOURCES.serviceAccounts, { namespace: BROKER_NAMESPACE, name: 'default' }), {
+    what: 'the namespace to admit Pods',
+    timeoutMs: 30_000,
+  });
+  const spec = { containers: [{ name: 'broker', image: 'none' }] };
+  await admin.create<KubeObject>(PODS, { metadata: POD, spec } as KubeObject);
+  operator = clientOf(plane.kubeconfigForToken('operator', await tokenOfOperator(admin)));
+});
+
+afterAll(async () => {
+  operator?.close();
+  admin?.close();
+  await plane?.stop();
+});
+
+afterEach(async () => {
+  await applyManifests(plane.adminKubeconfig, roles);
+});
+
+/** Ends at the first event: of what is there, a watch tells at once. */
+async function watchOnce(resource: Resource, namespace: string, name?: string): Promise<void> {
+  const options = { signal: AbortSignal.timeout(5_000), idleMs: 5_000 };
+  const fieldSelector = name === undefined ? undefined : `metadata.name=${name}`;
+  const selection = { namespace, fieldSelector, resourceVersion: '0', timeoutSeconds: 5 };
+  for await (const _event of operator.watch(resource, selection, options)) return;
+}
+
+async function deleteAsAdmin(resource: Resource, ref: { namespace: string; name: string }): Promise<void> {
+  await admin.delete(resource, ref).catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
+  });
+}
+
+/** An event that happens three times: made once, and then a series. */
+async function recordSeries(): Promise<void> {
+  const failed = Promise.withResolvers<void>();
+  const record = createEventRecorder({
+    client: operator,
+    controller: 'loadmanager.danube.io/operator',
+    instance: 'roles',
+    onError: failed.reject,
+    seriesEveryMs: 0,
+  });
+  const note = `at ${performance.now()}`;
+  const regarding = { apiVersion, kind: 'RebalancePolicy', metadata: policy.metadata };
+  for (let times = 0; times < 3; times++) {
+    record({ regarding, type: 'Normal', reason: 'RolesTested', action: 'Test', note });
+  }
+  const seen = until(
+    async () => {
+      const { items } = await admin.list<KubeObject & { note?: string; series?: { count: number } }>(EVENTS, {
+        namespace: BROKER_NAMESPACE,
+      });
+      return items.some((event) => event.note === note && event.series?.count === 3);
+    },
+    { what: 'the series', timeoutMs: 5_000 },
+  );
+  await Promise.race([seen, failed.promise]);
+}
+
+/** Everything that the operator asks of the API server, in the order in which it does. */
+async function workAsOperator(): Promise<void> {
+  await deleteAsAdmin(LEASES, LEASE);
+  await deleteAsAdmin(BROKER_LOADS, { ...POD });
+
+  await operator.get(NAMESPACES, { name: 'kube-system' });
+  const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: LEASE };
+  await operator.create<KubeObject>(LEASES, lease);
+  await operator.replace(LEASES, await operator.get(LEASES, LEASE));
+  await operator.list(LEASES, { namespace: LEASE.namespace, fieldSelector: `metadata.name=${LEASE.name}` });
+  await watchOnce(LEASES, LEASE.namespace, LEASE.name);
+
+  for (const resource of [POLICIES, PODS]) {
+    await operator.list(resource, {});
+    await watchOnce(resource, BROKER_NAMESPACE);
+  }
+  const load = await ensureBrokerLoad(operator, policy, POD.name);
+  await operator.list(BROKER_LOADS, { namespace: BROKER_NAMESPACE });
+  await watchOnce(BROKER_LOADS, BROKER_NAMESPACE);
+  await writeBrokerLoadStatus(operator, POD, { observedGeneration: 1, conditions: [], topics: 0 });
+  await deleteBrokerLoad(operator, load);
+  await writePolicyStatus(operator, POLICY, { observedGeneration: 1, conditions: [] });
+  await recordSeries();
+}
+
+describe('with the roles that we ship', () => {
+  it('the operator can do all that it does', async () => {
+    await workAsOperator();
+  });
+
+  it.each(grants)('and without $what, it cannot', async ({ role, rule, verb }) => {
+    const verbs = rule.verbs.filter((other) => other !== verb);
+    const rules = role.rules
+      .map((each) => (each === rule ? { ...each, verbs } : each))
+      .filter((each) => each.verbs.length > 0);
+    await applyManifests(plane.adminKubeconfig, [{ ...role, rules }]);
+
+    // The API server takes note of a changed role a moment later.
+    const refusal = await until(
+      () =>
+        workAsOperator().then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+      { what: `a call to be refused without ${verb} on ${rule.resources}`, timeoutMs: 10_000 },
+    );
+
+    expect(refusal).toBeInstanceOf(KubeError);
+    expect(refusal).toMatchObject({ status: 403, reason: 'Forbidden' });
+    expect((refusal as KubeError).message).toContain(`cannot ${verb} resource "${rule.resources}"`);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['delete a Pod', () => operator.delete(PODS, POD)],
+    [
+      'evict a Pod',
+      () => operator.post(PODS, POD, 'eviction', { apiVersion: 'policy/v1', kind: 'Eviction', metadata: POD }),
+    ],
+    ['change a Pod', () => operator.patch(PODS, POD, { metadata: { labels: { a: 'b' } } }, { type: 'merge' })],
+    ['read a Secret', () => operator.get(RESOURCES.secrets, { namespace: OPERATOR_NAMESPACE, name: 'any' })],
+    ['list Secrets', () => operator.list(RESOURCES.secrets, { namespace: BROKER_NAMESPACE })],
+    ['change a policy', () => operator.patch(POLICIES, POLICY, { spec: { mode: 'Auto' } }, { type: 'merge' })],
+    ['delete a policy', () => operator.delete(POLICIES, POLICY)],
+    ['read the Lease of another', () => operator.get(LEASES, { ...LEASE, name: 'other' })],
+    ['list all Leases', () => operator.list(LEASES, { namespace: LEASE.namespace })],
+    ['delete its Lease', () => operator.delete(LEASES, LEASE)],
+    ['read events', () => operator.list(EVENTS, { namespace: BROKER_NAMESPACE })],
+  ])('it cannot %s', async (_what, call) => {
+    await expect(call()).rejects.toMatchObject({ status: 403, reason: 'Forbidden' });
+  });
+
+  it.each([BROKER_NAMESPACE, OPERATOR_NAMESPACE])(
+    'it has no other rights in %s, by the word of the API server',
+    async (namespace) => {
+      const { status } = await operator.raw<{ status: { resourceRules: readonly Rule[] } }>(
+        'POST',
+        '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews',
+        { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectRulesReview', spec: { namespace } },
+      );
+      // Every account may ask who it is and what it may do.
+      const rights = status.resourceRules.filter(
+        ({ apiGroups: [group] }) => !/^auth(entication|orization)\.k8s/.test(group ?? ''),
+      );
+
+      const expected = roles.filter(({ metadata }) => [undefined, namespace].includes(metadata.namespace));
+      expect(rights.map(describeRule).sort()).toEqual(expected.flatMap(({ rules }) => rules.map(describeRule)).sort());
+    },
+  );
+});
+
+function describeRule({ apiGroups, resources, resourceNames = [], verbs }: Rule): string {
+  return `${apiGroups} ${resources} ${resourceNames}: ${verbs}`;
+}
