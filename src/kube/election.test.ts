@@ -399,10 +399,13 @@ describe('the leader', () => {
     putLease({ holderIdentity: '' });
     const election = candidate('a');
     const list = vi.spyOn(clients[0] as KubeClient, 'list');
-    list.mockResolvedValue({ metadata: { resourceVersion: '1' }, items: [old] });
-
+    const late = Promise.withResolvers<Awaited<ReturnType<KubeClient['list']>>>();
+    list.mockReturnValue(late.promise);
     election.start();
-    await until(() => election.isLeading() && list.mock.calls.length > 0);
+    await until(() => election.isLeading());
+
+    late.resolve({ metadata: { resourceVersion: '1' }, items: [old] });
+    await until(() => server.openWatches() === 1);
     await triesOf(election);
 
     expect(election.isLeading()).toBe(true);
