@@ -51,7 +51,7 @@ async function main(options: DemoOptions): Promise<number> {
       kills,
       incarnations: await readIncarnations(cluster),
     });
-    return conclude(result, faults(result, kills, violations(cluster.history.fold.auditor)), options, say);
+    return conclude(result, faults(result, kills, violations(cluster.history.fold.auditor), ledger), options, say);
   } catch (error) {
     if (interrupted.signal.aborted) return 130;
     say(error instanceof Error ? (error.stack ?? error.message) : String(error));

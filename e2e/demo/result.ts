@@ -121,9 +121,19 @@ function assignedAt(history: HistoryFold, { committedAt, to }: HistoryFold['fail
   return seen?.at ?? committedAt;
 }
 
+const FAILOVER_WITHIN_MS = 2000;
+
 /** Why the run is not what it should be; empty when it is. `violations` are the auditor's. */
-export function faults(result: DemoResult, kills: readonly Kill[], violations: readonly string[]): readonly string[] {
+export function faults(
+  result: DemoResult,
+  kills: readonly Kill[],
+  violations: readonly string[],
+  ledger: Pick<LedgerSummary, 'messagesAcked' | 'finals' | 'completeFinals'>,
+): readonly string[] {
   const found: string[] = [];
+  // Where nothing was sent, nothing can be lost.
+  if (ledger.messagesAcked === 0) found.push('not one message was acknowledged');
+  if (ledger.completeFinals < ledger.finals || ledger.finals === 0) found.push('clients ended before all had arrived');
   if (result.topics === 0) found.push('there are no topics');
   if (result.unassigned > 0) found.push(`${result.unassigned} of ${result.topics} topics have no live owner`);
   if (result.doublyOwned > 0) found.push(`${result.doublyOwned} topics had two owners`);
@@ -132,6 +142,12 @@ export function faults(result: DemoResult, kills: readonly Kill[], violations: r
   for (const { pod } of kills) {
     if (!result.failovers.some((failover) => failover.pod === pod))
       found.push(`Pod ${pod} was killed and not failed over`);
+  }
+  for (const { pod, acceptsAt, assignedAt, killedAt } of result.failovers) {
+    const lateMs = assignedAt - (acceptsAt ?? Number.POSITIVE_INFINITY);
+    if (killedAt !== null && lateMs > FAILOVER_WITHIN_MS) {
+      found.push(`the topics of Pod ${pod} had an owner only ${lateMs} ms after its next process took assignments`);
+    }
   }
   found.push(...violations);
   return found;

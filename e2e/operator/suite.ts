@@ -1,20 +1,26 @@
 /** What every suite of the operator needs: one cluster for the file, topics in it, and waiting for what users would see. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import type { Condition } from '../../src/api/conditions.ts';
 import type { RebalancePolicy } from '../../src/api/rebalance-policy.ts';
+import type { FindingKind } from '../../src/danube/audit/kinds.ts';
 import { type DemoCluster, type DemoClusterOptions, startDemoCluster } from '../demo/cluster.ts';
 import { OPERATOR_NAMESPACE } from '../demo/manifests.ts';
 import { until } from '../process/until.ts';
 
 const LOG_LINES = 40;
 
+export interface SuiteOptions extends Partial<DemoClusterOptions> {
+  /** Violations that the tests commit by their own hand, so that the auditor is right to find them. */
+  readonly planted?: readonly FindingKind[];
+}
+
 /**
  * One cluster for all tests of a file; call what it gives to have it. When a test fails, the ends of the operators' logs
  * are shown: the files go with the cluster.
  */
-export function useCluster(options: Partial<DemoClusterOptions> = {}): () => DemoCluster {
+export function useCluster({ planted = [], ...options }: SuiteOptions = {}): () => DemoCluster {
   let cluster: DemoCluster | undefined;
 
   beforeAll(async () => {
@@ -32,7 +38,18 @@ export function useCluster(options: Partial<DemoClusterOptions> = {}): () => Dem
     if (task.result?.state === 'fail' && cluster !== undefined) process.stderr.write(`${operatorLogs(cluster)}\n`);
   });
 
-  afterAll(() => cluster?.stop());
+  // A broken rule is a fault of the suite, whatever its tests looked at.
+  afterAll(async () => {
+    try {
+      await cluster?.history.upToDate();
+      const broken = (cluster?.history.fold.auditor.findings() ?? []).filter(
+        ({ severity, kind }) => severity === 'violation' && !planted.includes(kind),
+      );
+      expect(broken).toEqual([]);
+    } finally {
+      await cluster?.stop();
+    }
+  });
 
   return () => {
     if (cluster === undefined) throw new Error('the cluster is there only within tests');

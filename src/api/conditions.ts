@@ -194,11 +194,6 @@ export const brokerConditions = {
         action:
           'If the broker runs, set shareProcessNamespace: true in the Pod and run the agent as the user of the broker.',
       },
-      WrongCgroup: {
-        status: 'False',
-        means: 'The agent cannot prove that the cgroup it reads is that of the broker, so its figures are not used.',
-        action: 'Give the agent the view of the broker processes that the installation guide describes.',
-      },
     },
   },
 } as const satisfies ConditionCatalogue;

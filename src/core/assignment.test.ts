@@ -98,10 +98,16 @@ describe('a new topic', () => {
     expect((decision as Wait).message).toContain('start one');
   });
 
-  it('with a marker of a reason that we do not know is served all the same', () => {
-    expect(inShort(decideOne({ brokers: [A], topics: [{ name: T, marker: { kind: 'unknown' } }] }))).toBe(
+  it('with a marker that nobody can read is served if no data is at stake, and else left alone: it may be an unload', () => {
+    const topic = { name: T, marker: { kind: 'unknown' } } as const;
+
+    expect(inShort(decideOne({ brokers: [A], topics: [{ ...topic, delivery: 'NonReliable' }] }))).toBe(
       '→ a (NewTopic)',
     );
+    expect(decideOne({ brokers: [A], topics: [topic] })).toMatchObject({
+      reason: 'MarkerUnreadable',
+      message: expect.stringContaining('put null there'),
+    });
   });
 });
 

@@ -7,6 +7,9 @@ import { type BrokerFacts, brokersByPod, type DeathProof } from './brokers.ts';
 import { createPlacement } from './placement.ts';
 import type { Snapshot, UnassignedMarker } from './snapshot.ts';
 
+/** Why an owner may be passed over: its death, or, for what is not reliable, that nobody can find it any more. */
+export type ReleaseReason = DeathProof | 'RegistrationLost';
+
 export interface Assign {
   readonly kind: 'Assign';
   readonly topic: string;
@@ -18,7 +21,7 @@ export interface Assign {
   /** The marker that this serves and removes. */
   readonly marker?: { readonly modRevision: number };
   /** The assignment of a dead owner that this ends. Nothing else may delete an assignment without a marker. */
-  readonly release?: { readonly broker: string; readonly modRevision: number; readonly proof: DeathProof };
+  readonly release?: { readonly broker: string; readonly modRevision: number; readonly proof: ReleaseReason };
   /**
    * Whether the offsets must be carried on by a seeded `state`: `always` after a crash, `ifHistory` for a topic that comes
    * without a word on its past, `never` when its last owner has sealed it or it is not reliable.
@@ -34,6 +37,7 @@ export type WaitReason =
   | 'DeliveryMissing'
   | 'NoBroker'
   | 'NotSealed'
+  | 'MarkerUnreadable'
   | 'AwaitingSamePod'
   | 'Zombie'
   | 'OwnerUnproven'
@@ -106,6 +110,13 @@ function decideUnowned(context: Context, topic: string): Decision {
   const reliable = delivery === 'Reliable';
   if (marker === undefined) return decideOrphan(context, topic, reliable);
   if (marker.kind === 'unload' && reliable) return decideUnloaded(context, topic, marker);
+  if (marker.kind === 'unknown' && reliable) {
+    return wait(
+      topic,
+      'MarkerUnreadable',
+      `nobody knows what the marker /cluster/unassigned${topic} wants; once no broker is unloading the topic, put null there`,
+    );
+  }
 
   const avoid = formerHosts(context, topic, marker.kind === 'new' ? undefined : marker.fromBroker);
   const wanted = marker.kind === 'rebalance' ? context.brokers.get(marker.toBroker ?? '') : undefined;
@@ -159,11 +170,7 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
   const source = from === undefined ? undefined : context.brokers.get(from);
   const sourceDead = source?.liveness.state === 'Dead';
   if (!isSealed && !sourceDead) {
-    return wait(
-      topic,
-      'NotSealed',
-      `broker ${from ?? '?'} is unloading it and has not sealed it yet; the marker stays until it has`,
-    );
+    return wait(topic, 'NotSealed', `${unloading(source, from)}; the marker stays until it has sealed the topic`);
   }
   const avoid = formerHosts(context, topic, from);
   const to = !isSealed && source !== undefined ? afterCrash(context, topic, source) : context.place(avoid);
@@ -180,6 +187,17 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
     isFirst: false,
     lastOwner: from,
   };
+}
+
+/** Who unloads a topic, and what to do if that never ends. */
+function unloading(source: BrokerFacts | undefined, from: string | undefined): string {
+  if (from === undefined) return 'its marker does not say which broker unloads it: put null there if none does';
+  const state = source?.liveness.state;
+  if (state === 'Zombie' || state === 'Unproven') {
+    const pod = source?.pod?.name ?? (source?.liveness.state === 'Unproven' ? source.liveness.podName : '?');
+    return `broker ${from} is unloading it and has lost its registration; delete Pod ${pod} if it does not end`;
+  }
+  return `broker ${from} is unloading it and has not sealed it yet; look into its log if that lasts`;
 }
 
 /** A topic that is assigned, and to no live broker. */
@@ -231,7 +249,7 @@ function decideFailover(context: Context, topic: string): Decision {
     reason: 'Failover',
     reliable,
     ...(marker !== undefined && { marker: { modRevision: marker.modRevision } }),
-    release: { broker: broker.id, modRevision, proof: liveness.state === 'Dead' ? liveness.proof : 'LeaseExpired' },
+    release: { broker: broker.id, modRevision, proof: liveness.state === 'Dead' ? liveness.proof : 'RegistrationLost' },
     seed: reliable && policy.failover.resumeOffsets ? 'always' : 'never',
     isFirst: false,
     lastOwner: broker.id,

@@ -151,6 +151,12 @@ describe('a broker whose lease has expired', () => {
     ['its Pod is gone', [], [{ ...gone, remembered: { podName: POD, podUID: 'uid' } }], 'Dead: LeaseExpired'],
     ['its Pod runs on', [{ name: POD, container: NEVER_RESTARTED }], [gone], 'Zombie'],
     [
+      'its Pod runs on, and its reports are of 0.6 and give no time',
+      [{ name: POD, container: NEVER_RESTARTED }],
+      [{ ...gone, reportsTime: false }],
+      'Zombie',
+    ],
+    [
       'its Pod runs on, and it never reported',
       [{ name: POD, container: NEVER_RESTARTED }],
       [{ ...gone, reportedAt: false }],
@@ -363,6 +369,7 @@ describe('a broker takes assignments', () => {
     ['its report was seen two seconds ago', { reportSeenAt: 998 }, {}],
     ['its state says active', { mode: 'active' }, {}],
     ['it reported in the second of its start', { reportedAt: 50 }, {}],
+    ['its reports are of 0.6 and give no time', { reportsTime: false }, {}],
     ['it has no Pod that we know', { url: 'http://broker.example.com:6650', remembered: {} }, {}],
     ['its Pod has no container status yet', {}, { container: undefined }],
     ['the status still shows the old container as ended, long before', {}, { container: { lastFinishedAt: 59 } }],

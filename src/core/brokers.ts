@@ -130,7 +130,7 @@ function judgeUnregistered({ snapshot, places, id, own, addressed }: Case): Live
 function mayRun({ container }: BrokerPod, report: BrokerReport | undefined): boolean {
   if (container === undefined) return false;
   const { runningSince, lastFinishedAt } = container;
-  if (report === undefined) return runningSince !== undefined;
+  if (report?.timestamp === undefined) return runningSince !== undefined;
   const since = runningSince ?? lastFinishedAt;
   return since !== undefined && report.timestamp >= seconds(since);
 }
@@ -146,9 +146,11 @@ export function isSuperseded({ metadata }: Pick<Snapshot, 'metadata'>, places: P
 /** Not if its Pod is going or gone, or its container has ended or started again since its last report. */
 function isInPlace(snapshot: Snapshot, id: string, pod: BrokerPod | undefined): boolean {
   if (pod === undefined) return snapshot.remembered.get(id)?.podUID === undefined;
-  const reportedAt = snapshot.metadata.reports.get(id)?.timestamp;
-  if (pod.deleting || reportedAt === undefined) return false;
+  const report = snapshot.metadata.reports.get(id);
+  if (pod.deleting || report === undefined) return false;
+  const { timestamp: reportedAt } = report;
   const { runningSince, lastFinishedAt } = pod.container ?? {};
+  if (reportedAt === undefined) return runningSince !== undefined;
   if (runningSince !== undefined) return reportedAt >= seconds(runningSince);
   return lastFinishedAt === undefined || reportedAt > seconds(lastFinishedAt);
 }

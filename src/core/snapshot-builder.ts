@@ -41,6 +41,8 @@ export interface BrokerParts {
   /** Revision of the last report. Default: just after the registration, or 1. */
   readonly reportRevision?: number;
   readonly load?: Partial<Omit<BrokerReport, 'timestamp' | 'modRevision'>>;
+  /** false: reports as brokers of 0.6 do, which give no time. */
+  readonly reportsTime?: boolean;
   /** Second in which its first report was seen. Default: long ago. */
   readonly reportSeenAt?: number | false;
   /** Default false: only the time since its report lets it accept. */
@@ -142,10 +144,12 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
         if (reportedAt === false) return [];
         const modRevision = reportRevision ?? (registrationOf(broker, index) ?? 0) + 1;
         const sums = { messagesPerSecond: 0, bytesPerSecond: 0, connections: 0, backlogMessages: 0, ...load };
-        return [[id, { timestamp: Math.floor(at(reportedAt) / 1000), ...sums, modRevision }]];
+        const timestamp = broker.reportsTime === false ? undefined : Math.floor(at(reportedAt) / 1000);
+        return [[id, { timestamp, ...sums, modRevision }]];
       }),
     ),
     owners,
+    doublyOwned: [...owners].filter(([, of]) => of.size > 1).map(([topic]) => topic),
     topicsOf,
     unowned: new Set(topics.filter(({ owners: ids = [] }) => ids.length === 0).map(({ name }) => name)),
     markers: new Map(

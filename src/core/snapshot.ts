@@ -13,8 +13,8 @@ export interface BrokerRegistration {
 
 /** A broker's LoadReport. Its CPU, memory and network figures are useless on Kubernetes (contract M11). */
 export interface BrokerReport {
-  /** Unix seconds of the broker's clock. */
-  readonly timestamp: number;
+  /** Unix seconds of the broker's clock; undefined in reports of 0.6 and before, which have none. */
+  readonly timestamp: number | undefined;
   /** Sums over the report's topics; rates are of what came in. */
   readonly messagesPerSecond: number;
   readonly bytesPerSecond: number;
@@ -56,6 +56,8 @@ export interface ClusterMetadata {
   readonly reports: ReadonlyMap<string, BrokerReport>;
   /** Topic → broker → modRevision of the assignment key. More than one broker is a fault that we report. */
   readonly owners: Pick<Lookup<ReadonlyMap<string, number>>, 'get'>;
+  /** Topics with more than one owner: a fault that we report. */
+  readonly doublyOwned: readonly string[];
   /** By broker, those that own any. */
   readonly topicsOf: ReadonlyMap<string, TopicSet>;
   /** Topics that exist, or have a marker, and have no owner. */

@@ -211,6 +211,8 @@ export interface AuthorityView {
   /** Epoch ms until which we only look on. */
   readonly quietUntil?: number;
   readonly clusterUID?: string;
+  /** Why nothing can be written at the moment. */
+  readonly error?: string;
 }
 
 export interface PolicyFacts {
@@ -340,7 +342,7 @@ function servedUpdate({ cluster, etcdError, authority }: PolicyFacts): PolicyUpd
   }
   const unserved = countUnserved(cluster.snapshot, cluster.brokers);
   if (unserved === 0) {
-    const message = `all ${cluster.snapshot.metadata.topics.size} topics have a live owner`;
+    const message = `all ${cluster.snapshot.metadata.topics.size} topics have a live owner${doubts(cluster)}`;
     return { type, status: 'True', reason: 'AllServed', message };
   }
   const why =
@@ -349,6 +351,15 @@ function servedUpdate({ cluster, etcdError, authority }: PolicyFacts): PolicyUpd
       : `The operator assigns nothing now: ${authority.message}.`;
   const message = `${unserved} topics have no live owner. ${why}`.trim();
   return { type, status: 'False', reason: 'Unserved', message };
+}
+
+/** What is wrong although every topic is served: it would otherwise be seen nowhere. */
+function doubts({ snapshot, waits }: NonNullable<PolicyFacts['cluster']>): string {
+  const { doublyOwned } = snapshot.metadata;
+  const [example] = doublyOwned;
+  if (example === undefined) return '';
+  const why = explainWaits(waits) || 'Unload it from one of them.';
+  return `; ${doublyOwned.length} of them have several, for example ${example}. ${why}`;
 }
 
 /** `12 AwaitingSamePod: /default/a its owner …`: one example for each reason. */

@@ -137,7 +137,8 @@ describe('owners, topics of brokers and topics without an owner', () => {
             expect([...(metadata.topicsOf.get(id) ?? [])]).toContain(name);
           }
           const exists = stored.has(`/namespaces/d/topics${name}`);
-          const marked = isThere(`/cluster/unassigned${name}`);
+          // A marker that cannot be read is one all the same.
+          const marked = stored.has(`/cluster/unassigned${name}`);
           expect([...metadata.topics].includes(name)).toBe(exists);
           expect(metadata.markers.has(name)).toBe(marked);
           expect(metadata.unowned.has(name)).toBe((exists || marked) && owners.length === 0);
@@ -241,5 +242,57 @@ describe('a registration that cannot be read', () => {
     fold.put({ key, value: Buffer.from('null'), createRevision: 5, modRevision: 6 });
 
     expect(fold.metadata.registrations.get('1')?.brokerUrl).toBe('http://b:6650');
+  });
+});
+
+describe('what stands under two keys', () => {
+  it('stays when the other key goes: a state under two roots, a report at both paths', () => {
+    const fold = createMetadataFold();
+    const state = '{"broker_id":1,"last_committed_offset":9,"sealed":true,"timestamp":1}';
+    put(fold, '/danube/storage/topics/d/a/state', state, 1);
+    put(fold, '/danube-data/storage/topics/d/a/state', state, 2);
+    put(fold, '/cluster/brokers/load/1', '{"broker_id":1,"resources_usage":[],"timestamp":1}', 3);
+    put(fold, '/cluster/load/1', '{"broker_id":1,"resources_usage":[],"timestamp":2}', 4);
+
+    fold.delete('/danube/storage/topics/d/a/state', 5);
+    fold.delete('/cluster/brokers/load/1', 6);
+
+    expect(fold.metadata.sealed.get('/d/a')?.root).toBe('/danube-data');
+    expect(fold.metadata.reports.get('1')?.timestamp).toBe(2);
+  });
+});
+
+describe('what no broker writes', () => {
+  it('is no port to connect to', () => {
+    const fold = createMetadataFold();
+
+    put(
+      fold,
+      '/cluster/register/1',
+      '{"admin_addr":"http://0.0.0.0:99999","broker_url":"http://b:1","connect_url":"x"}',
+      1,
+    );
+
+    expect(fold.metadata.registrations.get('1')?.adminPort).toBeUndefined();
+  });
+
+  it('does not reach the status: less than nothing, half a producer', () => {
+    const fold = createMetadataFold();
+    const topic = '{"topic_name":"/d/a","message_rate":-1,"byte_rate":-5,"producer_count":0.4}';
+
+    put(fold, '/cluster/load/1', `{"broker_id":1,"resources_usage":[],"timestamp":1,"topics":[${topic}]}`, 1);
+
+    expect(fold.metadata.reports.get('1')).toMatchObject({ messagesPerSecond: 0, bytesPerSecond: 0, connections: 0 });
+  });
+});
+
+describe('a report of 0.6', () => {
+  it('has no time: it proves nothing, and its broker is alive all the same', () => {
+    const fold = createMetadataFold();
+    const usage = '[{"resource":"CPU","usage":30},{"resource":"Memory","usage":30}]';
+
+    put(fold, '/cluster/load/1', `{"resources_usage":${usage},"topic_list":["/default/t"],"topics_len":1}`, 1);
+
+    expect(fold.metadata.reports.get('1')).toMatchObject({ timestamp: undefined, modRevision: 1 });
   });
 });

@@ -25,6 +25,9 @@ import {
   type Marker,
 } from './values.ts';
 
+/** Names of this many topics that are gone are kept, whatever their share. */
+const WASTE = 250_000;
+
 /** Our own keys live here; brokers neither read nor cache them (contract, pitfalls). */
 export const OWN_PREFIX = '/danube-load-manager/';
 /** Notes on topics' offsets: as many as topics, and read on demand. */
@@ -44,6 +47,8 @@ export interface MetadataFold {
   delete(key: string, revision: number): void;
   /** The state as of this revision is complete. */
   seen(revision: number): void;
+  /** A great many of the topics that it has names of are gone: reading everything again into a new fold would pay. */
+  isWasteful(): boolean;
 }
 
 export function createMetadataFold(): MetadataFold {
@@ -57,6 +62,7 @@ export function createMetadataFold(): MetadataFold {
   const problems = createCopyOnWrite<string>();
   const unowned = createCopyOnWrite<true>();
   const storageRoots = createCopyOnWrite<true>();
+  const reportKeys = new Map<string, string>();
   let leader: ClusterMetadata['leader'];
   let revision = 0;
   let snapshot: ClusterMetadata | undefined;
@@ -90,11 +96,12 @@ export function createMetadataFold(): MetadataFold {
       case 'brokerState':
         states.delete(parsed.broker);
         break;
+      // Reports have two places and `state` has as many as there are roots: what came from the other one stays.
       case 'loadReport':
-        reports.delete(parsed.broker);
+        if (reportKeys.get(parsed.broker) === key) reports.delete(parsed.broker);
         break;
       case 'sealedState':
-        sealed.delete(parsed.topic);
+        if (sealed.get(parsed.topic)?.root === parsed.root) sealed.delete(parsed.topic);
         break;
       case 'assignment':
       case 'unassigned':
@@ -129,6 +136,7 @@ export function createMetadataFold(): MetadataFold {
         break;
       case 'loadReport':
         keep(key, parsed, decodeLoadReport(value, parsed.broker), (report) => {
+          reportKeys.set(parsed.broker, key);
           reports.set(parsed.broker, sumReport(report, modRevision));
         });
         break;
@@ -144,7 +152,7 @@ export function createMetadataFold(): MetadataFold {
         const index = table.intern(parsed.topic);
         if (parsed.kind === 'assignment') table.addOwner(index, parsed.broker, modRevision);
         if (parsed.kind === 'unassigned') {
-          keep(key, parsed, decodeMarker(value), (marker) => markers.set(parsed.topic, toMarker(marker, modRevision)));
+          storeMarker(entry, parsed.topic);
         }
         if (parsed.kind === 'topic') table.setExists(index, entry.createRevision);
         if (parsed.kind === 'delivery') {
@@ -163,6 +171,14 @@ export function createMetadataFold(): MetadataFold {
         }
         if (parsed.kind === 'other' && parsed.problem !== undefined) problems.set(key, parsed.problem);
     }
+  }
+
+  /** A marker that cannot be read may be an "unload", which brokers look for by one word: it must not count as absent. */
+  function storeMarker({ key, value, modRevision }: StoredKey, topic: string): void {
+    const decoded = decodeMarker(value);
+    if (decoded.ok) problems.delete(key);
+    else problems.set(key, decoded.problem);
+    markers.set(topic, decoded.ok ? toMarker(decoded.value, modRevision) : { kind: 'unknown', modRevision });
   }
 
   /** A registration that cannot be read is still one: its lease lives, and so does its broker. Only its address is unknown. */
@@ -217,6 +233,8 @@ export function createMetadataFold(): MetadataFold {
       snapshot = undefined;
     },
 
+    isWasteful: () => table.gone() > WASTE,
+
     seen(atRevision) {
       revision = Math.max(revision, atRevision);
       snapshot = undefined;
@@ -226,7 +244,7 @@ export function createMetadataFold(): MetadataFold {
 
 function topicViews(
   columns: TopicColumns,
-): Pick<ClusterMetadata, 'owners' | 'deliveries' | 'createdAt' | 'topics' | 'topicsOf'> {
+): Pick<ClusterMetadata, 'owners' | 'doublyOwned' | 'deliveries' | 'createdAt' | 'topics' | 'topicsOf'> {
   const at = <T>(topic: string, read: (index: number) => T | undefined): T | undefined => {
     const index = columns.indexOf(topic);
     return index === undefined ? undefined : read(index);
@@ -237,6 +255,7 @@ function topicViews(
   });
   return {
     owners: { get: (topic) => at(topic, columns.ownersOf) },
+    doublyOwned: columns.doublyOwned,
     deliveries: { get: (topic) => at(topic, columns.deliveryOf) },
     createdAt: { get: (topic) => at(topic, columns.createdAt) },
     topics: setOf(columns.existing, columns.existingTopics),
@@ -328,15 +347,16 @@ function createCopyOnWrite<T>(): CopyOnWrite<T> {
   };
 }
 
-function sumReport({ timestamp, topics }: LoadReport, modRevision: number): BrokerReport {
+function sumReport({ timestamp, topics, format }: LoadReport, modRevision: number): BrokerReport {
   const sums = { messagesPerSecond: 0, bytesPerSecond: 0, connections: 0, backlogMessages: 0 };
   for (const topic of topics) {
-    sums.messagesPerSecond += topic.messagesPerSecond;
-    sums.bytesPerSecond += topic.bytesPerSecond;
-    sums.connections += topic.producers + topic.consumers;
-    sums.backlogMessages += topic.backlogMessages;
+    // What no broker reports (less than nothing, half a producer) must not reach the status, which has bounds.
+    sums.messagesPerSecond += Math.max(0, topic.messagesPerSecond);
+    sums.bytesPerSecond += Math.max(0, topic.bytesPerSecond);
+    sums.connections += Math.max(0, Math.round(topic.producers + topic.consumers));
+    sums.backlogMessages += Math.max(0, topic.backlogMessages);
   }
-  return { timestamp, ...sums, modRevision };
+  return { timestamp: format === '0.6' ? undefined : timestamp, ...sums, modRevision };
 }
 
 function toMarker(marker: Marker, modRevision: number): UnassignedMarker {
@@ -350,8 +370,8 @@ function toMarker(marker: Marker, modRevision: number): UnassignedMarker {
   };
 }
 
-/** `http://0.0.0.0:50051` → 50051; undefined when there is none. */
+/** `http://0.0.0.0:50051` → 50051; undefined when there is none that could be connected to. */
 function portOf(address: string): number | undefined {
-  const port = /:(\d{1,5})$/.exec(address)?.[1];
-  return port === undefined ? undefined : Number(port);
+  const port = Number(/:(\d{1,5})$/.exec(address)?.[1]);
+  return port >= 1 && port <= 65_535 ? port : undefined;
 }

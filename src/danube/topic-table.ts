@@ -29,6 +29,8 @@ export interface TopicColumns {
   readonly reliable: number;
   /** By broker, those that own any: number of topics. */
   readonly owned: ReadonlyMap<string, number>;
+  /** Topics with several owners. */
+  readonly doublyOwned: readonly string[];
   indexOf(topic: string): number | undefined;
   exists(index: number): boolean;
   /** Create revision of the key by which the topic exists; undefined when it does not. */
@@ -43,6 +45,8 @@ export interface TopicColumns {
 export interface TopicTable {
   /** Makes room for the topic if it is new. */
   intern(topic: string): number;
+  /** How many of the topics that ever were are gone: their names stay until everything is read again. */
+  gone(): number;
   nameOf(index: number): string;
   /** With the create revision of its key, or undefined when it is gone. */
   setExists(index: number, createRevision: number | undefined): void;
@@ -141,6 +145,7 @@ export function createTopicTable(): TopicTable {
     },
 
     nameOf: (index) => names[index] ?? '',
+    gone: () => names.length - existing,
     exists: (index) => (flagsOf(index) & EXISTS) !== 0,
     hasOwner: (index) => ownerOf(index) !== 0,
 
@@ -228,6 +233,7 @@ function columnsOf(state: ColumnState): TopicColumns {
     existing: state.existing,
     reliable: state.reliable,
     owned: state.owned,
+    doublyOwned: [...several.keys()].map((index) => names[index] ?? ''),
     indexOf(topic) {
       const index = state.indexes.get(topic);
       return index !== undefined && index < state.topics ? index : undefined;

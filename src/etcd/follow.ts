@@ -85,7 +85,7 @@ async function followOnce(options: FollowOptions): Promise<void> {
         const difference = await verify(etcd, { metadata, keys: state.keys, since: state.verified + 1 });
         options.onVerified(difference);
         if (difference === undefined) state.verified = metadata.revision;
-        else stopped.abort();
+        if (difference !== undefined || fold.isWasteful()) stopped.abort();
       } catch (error) {
         // Compacted meanwhile, or out of reach: the next time will tell.
         if (!(error instanceof EtcdError)) throw error;

@@ -8,7 +8,7 @@ import type { AuthorityView } from '../core/status.ts';
 import { LEADER_KEY } from '../danube/keys.ts';
 import { OWN_PREFIX } from '../danube/metadata.ts';
 import { createLane, type Lane, type LaneResult } from '../etcd/lane.ts';
-import { type Compare, EtcdError, type EtcdPort, type Operation } from '../etcd/port.ts';
+import { type Compare, type Entry, EtcdError, type EtcdPort, type Operation } from '../etcd/port.ts';
 import type { Logger } from './logger.ts';
 
 const IDENTITY_KEY = `${OWN_PREFIX}identity`;
@@ -37,17 +37,24 @@ export interface AuthorityOptions {
   readonly now: () => number;
 }
 
-/** What became of a transaction under the fence; never unknown. */
-export type FencedCommit = LaneResult;
+/**
+ * What became of a transaction under the fence; never unknown. `leaderless`: not applied, since the leader key is not ours
+ * now; it must be taken again first.
+ */
+export type FencedCommit = LaneResult | { readonly outcome: 'leaderless' };
 
 export interface Authority {
   view(): AuthorityView;
+  /** A picture of etcd older than this revision does not have all that we wrote: nothing may be decided from it. */
+  mustSee(): number;
   /** Whether decisions may be carried out now. */
   mayAct(now: number): boolean;
   /** One step towards holding fence and leader key, or away from them. Idempotent. @throws EtcdError */
   step(metadata: ClusterMetadata, wanted: boolean): Promise<void>;
   /** One transaction under fence and leader key, its outcome certain. @throws EtcdError when closed before it is. */
   commit(compares: readonly Compare[], operations: readonly Operation[]): Promise<FencedCommit>;
+  /** Gives up waiting for outcomes that are not known. */
+  abandon(): void;
   /** Stops renewing. With `giveUp` the leader key goes at once, so that brokers lead themselves again. */
   close(giveUp: boolean): Promise<void>;
 }
@@ -76,6 +83,9 @@ export function createAuthority(options: AuthorityOptions): Authority {
   let leaderRevision = 0;
   let quietUntil = 0;
   let clusterUID: string | undefined;
+  let written = 0;
+  /** Why the last transaction's outcome had to be read back, until one goes through. */
+  let unknown: string | undefined;
   let state: AuthorityView['state'] = 'Connecting';
   let message = 'the leader key has not been read yet';
 
@@ -144,8 +154,10 @@ export function createAuthority(options: AuthorityOptions): Authority {
       fence: { key: FENCE_KEY, value },
       guards: [{ key: LEADER_KEY, value: leaderId }],
       signal: closed.signal,
-      onUnknown: (error) =>
-        log.warn({ policy: policy.name, error: error.message }, 'outcome of a transaction unknown; reading back'),
+      onUnknown: (error) => {
+        unknown = error.message;
+        log.warn({ policy: policy.name, error: error.message }, 'outcome of a transaction unknown; reading back');
+      },
     });
     fence = { value, epoch, revision: after.modRevision, lane };
     fenced = false;
@@ -161,6 +173,11 @@ export function createAuthority(options: AuthorityOptions): Authority {
     }
     // Our own write may not have come back by the watch yet.
     if (lease !== undefined && metadata.revision < leaderRevision) return;
+    const unreadable = metadata.problems.get(LEADER_KEY);
+    if (unreadable !== undefined) {
+      become('ForeignOperator', `${LEADER_KEY} ${unreadable}, so no broker can read who leads; delete the key`);
+      return;
+    }
     if (current !== undefined && current.id !== leaderId && !isBroker(metadata, current.id)) {
       become(
         'ForeignOperator',
@@ -222,7 +239,10 @@ export function createAuthority(options: AuthorityOptions): Authority {
       ...(fence !== undefined && { epoch: fence.epoch }),
       ...(quietUntil > 0 && { quietUntil }),
       ...(clusterUID !== undefined && { clusterUID }),
+      ...(unknown !== undefined && { error: unknown }),
     }),
+
+    mustSee: () => Math.max(written, fence?.revision ?? 0),
 
     mayAct: (at) => state === 'Held' && fence !== undefined && !fenced && lease !== undefined && at >= quietUntil,
 
@@ -230,6 +250,7 @@ export function createAuthority(options: AuthorityOptions): Authority {
       if (!wanted) {
         await revokeLeaderKey();
         fence = undefined;
+        fenced = false;
         // Looking on is not leading, but the same brokers under two policies would be reported twice.
         const identity = metadata.own.get(IDENTITY_KEY)?.value;
         if (identity !== undefined && !isOurs(identity)) return;
@@ -249,8 +270,15 @@ export function createAuthority(options: AuthorityOptions): Authority {
       const result = await lane.commit(compares, operations);
       // Meanwhile another fence may have been taken; that one is not concerned.
       if (result.outcome === 'fenced' && fence?.lane === lane) fenced = true;
-      return result;
+      if (result.outcome === 'fenced') return result;
+      unknown = undefined;
+      written = Math.max(written, result.revision);
+      const leader = result.outcome === 'refused' && result.found.length > 0 ? leaderIn(result.found) : leaderId;
+      // Somebody took the leader key: nothing else of this round can be written either, and it must be retaken first.
+      return leader === leaderId ? result : { outcome: 'leaderless' };
     },
+
+    abandon: () => closed.abort(),
 
     async close(giveUp) {
       clearInterval(keepAlive);
@@ -258,6 +286,10 @@ export function createAuthority(options: AuthorityOptions): Authority {
       if (giveUp) await revokeLeaderKey();
     },
   };
+}
+
+function leaderIn(found: readonly Entry[]): string | undefined {
+  return found.find(({ key }) => key === LEADER_KEY)?.value.toString('utf8');
 }
 
 /** A zombie broker may lead on without a registration; its report or state key shows that the id is a broker's. */

@@ -38,6 +38,7 @@ export interface Execution {
   readonly formerHosts: ReadonlyMap<string, ReadonlySet<string>>;
   /** Revision at which all that was applied can be seen; 0 when nothing was. */
   readonly revision: number;
+  /** Nothing more could be written: the fence or the leader key is not ours any more. */
   readonly fenced: boolean;
 }
 
@@ -63,7 +64,7 @@ export async function execute(options: ExecuteOptions): Promise<Execution> {
   async function commitPack(pack: readonly TopicTransaction[]): Promise<boolean> {
     const operations = [...pack.flatMap((topic) => topic.operations), ...failoverRecords(options, pack)];
     const result = await options.authority.commit(mergeCompares(pack), operations);
-    if (result.outcome === 'fenced') return false;
+    if (result.outcome === 'fenced' || result.outcome === 'leaderless') return false;
     if (result.outcome === 'applied') {
       revision = result.revision;
       applied.push(...pack.map(({ assign }) => assign));

@@ -80,7 +80,7 @@ export function observe(memory: Memory, observation: Observation): void {
 function certainlyRuns({ metadata }: Observation, places: Places, { container }: BrokerPod, id: string): boolean {
   if (container?.runningSince === undefined || isSuperseded({ metadata }, places, id)) return false;
   const report = metadata.reports.get(id);
-  return report === undefined || report.timestamp >= Math.floor(container.runningSince / 1000);
+  return report?.timestamp === undefined || report.timestamp >= Math.floor(container.runningSince / 1000);
 }
 
 /** Notes when each death was first proved. */

@@ -56,6 +56,12 @@ export interface PolicyRuntime {
 /** Time passes without an event too: waits end, reports age. */
 const TICK_MS = 500;
 const HISTORY_KEPT = 200;
+const STOP_PATIENCE_MS = 5000;
+
+/** Epoch ms that neither jump nor go back: waits are measured by them. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
 
 export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime {
   const { client, etcd, log, metrics } = options;
@@ -66,6 +72,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   let { policy, spec } = options;
   let fold: MetadataFold | undefined;
   let etcdError: string | undefined;
+  /** Why the last cycle could not be carried through. */
+  let stepError: string | undefined;
   let lastWaits: readonly Wait[] = [];
   let wakeUp: () => void = () => undefined;
   let dirty = false;
@@ -77,7 +85,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     identity: options.identity,
     mayTakeFence: options.mayTakeFence,
     log,
-    now: Date.now,
+    now,
   });
 
   const reporter = createReporter({ client, identity: options.identity, metrics });
@@ -163,10 +171,17 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   async function cycle(): Promise<void> {
     const metadata = fold?.metadata;
     if (metadata === undefined || !pods.hasSynced() || !brokerLoads.hasSynced()) return;
-    const gathered = gather(metadata);
-    if (!options.isLeading()) return;
+    if (!options.isLeading()) {
+      // A follower's memory is warm, too.
+      gather(metadata);
+      return;
+    }
     await authority.step(metadata, spec.mode !== 'Observe');
-    const { snapshot, brokers } = gathered;
+    stepError = undefined;
+    const current = fold?.metadata;
+    // Own writes first: what is decided from a picture without them would be decided twice. The next event wakes us.
+    if (current === undefined || current.revision < authority.mustSee()) return;
+    const { snapshot, brokers } = gather(current);
     if (etcdError !== undefined || !authority.mayAct(snapshot.now)) {
       lastWaits = [];
       return;
@@ -175,12 +190,12 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     lastWaits = decisions.filter((decision) => decision.kind === 'Wait');
     const assigns = decisions.filter((decision) => decision.kind === 'Assign');
     if (assigns.length > 0) await act(snapshot, brokers, assigns);
-    await pruneHistory(metadata);
+    await pruneHistory(current);
   }
 
   function gather(current: ClusterMetadata): Cluster {
     const observation = {
-      now: Date.now(),
+      now: now(),
       namespace,
       metadata: current,
       pods: pods.list().map(toBrokerPod),
@@ -221,7 +236,6 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     for (const [topic, hosts] of execution.formerHosts) memory.formerHosts.set(topic, hosts);
     if (execution.formerHosts.size > 0) wake();
     metrics.refusedTransactions.inc({ policy: policyName }, execution.refused.length);
-    if (execution.revision > 0) await untilSeen(execution.revision);
   }
 
   function report(applied: readonly Assign[], deaths: ReadonlyMap<string, { pod: string | undefined }>): void {
@@ -239,16 +253,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         type: 'Warning',
         reason: 'BrokerFailedOver',
         action: 'AssignTopics',
-        note: `broker ${broker} of Pod ${pod ?? 'unknown'} is dead (${proof}); topics with a new owner: ${count}. Clients that do not reconnect by themselves must be restarted.`,
+        note: `broker ${broker} of Pod ${pod ?? 'unknown'} ${proof === 'RegistrationLost' ? 'has lost its registration and still runs' : `is dead (${proof})`}; topics with a new owner: ${count}. Clients that do not reconnect by themselves must be restarted.`,
       });
-    }
-  }
-
-  /** Own writes first: a decision from a picture without them would be made twice. */
-  async function untilSeen(revision: number): Promise<void> {
-    const deadline = performance.now() + 5000;
-    while ((fold?.metadata.revision ?? 0) < revision && performance.now() < deadline && !stopped.signal.aborted) {
-      await nextWake(TICK_MS);
     }
   }
 
@@ -281,6 +287,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         await cycle();
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
+        stepError = error.message;
         log.warn({ policy: policyName, error: error.message }, 'a cycle ended early; what was written is read back');
         await nextWake(TICK_MS);
       }
@@ -319,7 +326,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       cluster,
       brokerLoads: brokerLoads.list(),
       waits: lastWaits,
-      etcdError,
+      etcdError: etcdError ?? authority.view().error ?? stepError,
       authority: authority.view(),
     });
     policy = { ...policy, status: next };
@@ -345,10 +352,22 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       wake();
       puller.stop();
       prober.stop();
-      await Promise.allSettled([loops]);
-      await Promise.all([pods.stop(), brokerLoads.stop()]);
-      await authority.close(giveUp);
-      etcd.close();
+      // An etcd that is gone for good never tells an outcome.
+      const patience = setTimeout(authority.abandon, STOP_PATIENCE_MS);
+      try {
+        await Promise.allSettled([loops]);
+        await Promise.all([pods.stop(), brokerLoads.stop()]);
+        await authority.close(giveUp);
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error;
+        log.warn(
+          { policy: policyName, error: error.message },
+          'the leader key was not given up; its lease ends by itself',
+        );
+      } finally {
+        clearTimeout(patience);
+        etcd.close();
+      }
     },
   };
 }

@@ -13,7 +13,7 @@ import {
   policyStatus,
   viewBrokers,
 } from '../core/status.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { type KubeClient, KubeError } from '../kube/client.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import {
   compareBrokerLoad,
@@ -50,6 +50,16 @@ export interface Reporter {
   report(report: Report): Promise<RebalancePolicyStatus>;
 }
 
+/** One broker that cannot be written must not hide the others. */
+async function collect(failures: KubeError[], write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error;
+    failures.push(error);
+  }
+}
+
 /** A BrokerLoad's figures are written at most this often; its state and conditions at once. */
 const FIGURES_EVERY_MS = 10_000;
 /** BrokerLoads outlive their Pods, so that one can still read what was lost. */
@@ -61,13 +71,18 @@ export function createReporter({ client, identity, metrics }: ReporterOptions): 
 
   async function reportBrokers(report: Report, { snapshot }: Cluster, views: readonly BrokerView[]): Promise<void> {
     const existing = new Map(report.brokerLoads.map((load) => [load.metadata.name, load]));
+    const failures: KubeError[] = [];
     for (const view of views) {
-      const load = existing.get(view.name) ?? (await ensureBrokerLoad(client, report.policy, view.name));
+      const known = existing.get(view.name);
       lostSince.delete(view.name);
       existing.delete(view.name);
-      await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation));
+      await collect(failures, async () => {
+        const load = known ?? (await ensureBrokerLoad(client, report.policy, view.name));
+        await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation));
+      });
     }
-    for (const load of existing.values()) await reportLost(load, snapshot);
+    for (const load of existing.values()) await collect(failures, () => reportLost(load, snapshot));
+    if (failures[0] !== undefined) throw failures[0];
   }
 
   async function reportLost(load: BrokerLoad, snapshot: Snapshot): Promise<void> {

@@ -65,7 +65,9 @@ export function topicTransaction(
   }
   if (assign.release !== undefined) releaseAssignment(assign.release, topic, compares, operations);
   // An orphan stands on nothing else that could tell that it was deleted meanwhile.
-  if (assign.reason === 'Orphan') compares.push({ key: topicKey(topic), exists: true });
+  if (assign.reason === 'Orphan') {
+    compares.push({ key: topicKey(topic), exists: true }, { key: unassignedKey(topic), modRevision: 0 });
+  }
   if (history === undefined) {
     if (assign.reliable && assign.isFirst)
       operations.push({ put: offsetsKey(topic), value: JSON.stringify({ hosts: [to] }) });
