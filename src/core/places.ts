@@ -61,7 +61,12 @@ export function createPlaces({ pods, namespace, metadata }: Placed): Places {
   };
 }
 
+const PLAIN_HOST = /^[a-z][a-z0-9+.-]*:\/\/([a-z0-9._-]+)(?::\d{1,5})?(?:[/?#]|$)/i;
+
+/** The host of a url, without brackets. Parsing every url in full would be most of a round with a thousand brokers. */
 export function hostOf(brokerUrl: string): string | undefined {
+  const plain = PLAIN_HOST.exec(brokerUrl)?.[1];
+  if (plain !== undefined) return plain.toLowerCase();
   return URL.canParse(brokerUrl) ? new URL(brokerUrl).hostname.replace(/^\[|\]$/g, '') : undefined;
 }
 
