@@ -3,13 +3,26 @@
  * mended by a few ordinary steps, and all is taken back unless the whole is better. This finds chains over three and more brokers,
  * and plans that need fewer moves.
  */
+import { members } from './candidates.ts';
 import { createPriorityQueue } from './priority-queue.ts';
 import { Refusal, refusal } from './rules.ts';
-import { bestExchange, bestMove, type Effort, LEAST_GAIN, members, type Search, type Step } from './steps.ts';
-import { assign, costOf, energy, energyAfter, isStopped, movedTopics, type Work, worstOutside } from './work.ts';
+import { bestExchange, bestMove, type Effort, type Search, type Step } from './steps.ts';
+import {
+  assign,
+  costOf,
+  energy,
+  energyAfter,
+  isSettled,
+  isStopped,
+  movedTopics,
+  type Work,
+  worstOutside,
+} from './work.ts';
 
 /** For one experiment: it is repeated often, so each must be cheap. */
 export const LIGHT: Effort = { partners: 32, topics: 16, exchangePartners: 8, exchangeTopics: 16 };
+/** Sums of energy differ by less when topics have come and gone. */
+const ROUNDING = 1e-12;
 /** Steps that may mend an experiment. */
 const STEPS = 6;
 /** Of each broker that stays outside the band, topics that are put elsewhere, and brokers that they are put on. */
@@ -18,12 +31,12 @@ const TAKERS = 4;
 
 /** Tries to bring `broker` nearer to the band at any cost in moves. Evaluations beyond `until` end it. */
 export function attemptRescue(search: Search, broker: number, until: number): boolean {
-  const { work } = search;
-  for (const topic of members(search, broker, TOPICS)) {
+  const { work, candidates } = search;
+  for (const topic of members(work, candidates, broker, TOPICS)) {
     for (const to of leastHarmed(search, topic)) {
       if (work.evaluations > until) return false;
       const before = work.totalEnergy;
-      if (attempt(search, topic, to, () => work.totalEnergy < before - LEAST_GAIN)) return true;
+      if (attempt(search, topic, to, () => work.totalEnergy < before - ROUNDING)) return true;
     }
   }
   return false;
@@ -41,8 +54,7 @@ export function attemptFewerMoves(search: Search, size: Float64Array, until: num
     const home = work.home[topic] as number;
     if (work.owner[topic] === home || refusal(work, topic, home) !== Refusal.None) continue;
     const before = { energy: work.totalEnergy, cost: work.totalCost };
-    const isBetter = (): boolean =>
-      work.totalEnergy <= before.energy + LEAST_GAIN && work.totalCost < before.cost - 1e-9;
+    const isBetter = (): boolean => work.totalEnergy <= before.energy + ROUNDING && work.totalCost < before.cost - 1e-9;
     if (attempt(search, topic, home, isBetter)) saved++;
   }
   return saved;
@@ -71,9 +83,8 @@ function attempt(search: Search, topic: number, to: number, isBetter: () => bool
     undo.push([moved, from]);
     assign(work, moved, broker);
     for (const touched of [from, broker]) {
-      const outside = energy(work, touched);
-      if (outside > LEAST_GAIN) broken.set(touched, outside);
-      else broken.remove(touched);
+      if (isSettled(work, touched)) broken.remove(touched);
+      else broken.set(touched, energy(work, touched));
     }
   }
 

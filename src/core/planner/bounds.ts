@@ -3,6 +3,7 @@
  * so a small gap shows that a plan is good, and a large one only that nobody knows.
  */
 import { LARGEST } from './largest-loads.ts';
+import { fixedLevels } from './relax.ts';
 import { isAllowed } from './rules.ts';
 import { isMovable, levelOf, type Work } from './work.ts';
 
@@ -15,7 +16,7 @@ export interface BalanceBound {
 
 /** One per resource. `largest` as `largestLoads` gives them. */
 export function balanceBounds(work: Work, largest: readonly (readonly number[])[]): readonly BalanceBound[] {
-  const fixed = fixedLevels(work);
+  const fixed = fixedLevels(work) ?? new Float64Array(work.level.length);
   const brokers = Array.from({ length: work.brokerCount }, (_, broker) => broker);
   const staying = brokers.filter((broker) => work.draining[broker] === 0);
   return work.input.resources.map((_, resource) => {
@@ -31,23 +32,6 @@ export function balanceBounds(work: Work, largest: readonly (readonly number[])[
       because: undefined,
     });
   });
-}
-
-/** Levels of what no plan can take off a broker: its background and the topics that may not move. */
-function fixedLevels(work: Work): Float64Array {
-  const { input, width } = work;
-  const fixed =
-    input.background?.map((load, at) => (load > 0 ? load * (work.scale[at] as number) : 0)) ??
-    new Float64Array(work.level.length);
-  if (input.immovable === undefined) return fixed;
-  for (let topic = 0; topic < work.home.length; topic++) {
-    if (isMovable(work, topic)) continue;
-    const broker = work.home[topic] as number;
-    for (let r = 0; r < width; r++) {
-      fixed[broker * width + r] = (fixed[broker * width + r] as number) + levelOf(work, topic, broker, r);
-    }
-  }
-  return fixed;
 }
 
 function fixedBound(work: Work, fixed: Float64Array, brokers: readonly number[], resource: number): BalanceBound {

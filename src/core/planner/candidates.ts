@@ -11,6 +11,8 @@ export interface Candidates {
   /** How many at the head of each broker's part are its largest, in order. */
   readonly sorted: Int32Array;
   readonly size: Float64Array;
+  /** What `members` found last, by broker and count, with the broker's version then. */
+  readonly found: Map<number, { readonly version: number; readonly topics: Int32Array }>;
 }
 
 export function createCandidates(work: Work): Candidates {
@@ -43,7 +45,7 @@ export function createCandidates(work: Work): Candidates {
     topics[at] = topic;
     next[broker] = at + 1;
   }
-  return { topics, start, sorted: new Int32Array(brokerCount), size };
+  return { topics, start, sorted: new Int32Array(brokerCount), size, found: new Map() };
 }
 
 /** The broker's `count` largest movable topics (fewer if it has fewer), largest first; equal sizes by index. */
@@ -59,6 +61,29 @@ export function largest(candidates: Candidates, broker: number, count: number): 
     sorted[broker] = want;
   }
   return topics.subarray(from, from + want);
+}
+
+/** Sizes are counted up to here, so that broker and count make one key. */
+const MOST_MEMBERS = 4096;
+
+/** The broker's largest movable topics that are there now, with its largest arrivals: at most `count` of either. */
+export function members(work: Work, candidates: Candidates, broker: number, count: number): Int32Array {
+  const key = broker * MOST_MEMBERS + count;
+  const version = work.version[broker] as number;
+  const known = candidates.found.get(key);
+  if (known?.version === version) return known.topics;
+
+  const { size } = candidates;
+  const bySize = (a: number, b: number): number => (size[b] as number) - (size[a] as number) || a - b;
+  const arrivals = Int32Array.from(work.arrivals[broker] as Set<number>)
+    .sort(bySize)
+    .subarray(0, count);
+  const present = largest(candidates, broker, count).filter((topic) => work.owner[topic] === broker);
+  const topics = new Int32Array(arrivals.length + present.length);
+  topics.set(arrivals);
+  topics.set(present, arrivals.length);
+  candidates.found.set(key, { version, topics });
+  return topics;
 }
 
 /** Brings the largest of `from` up to `end` before `middle`. Ties are broken by index, so the outcome is always the same. */

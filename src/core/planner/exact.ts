@@ -5,7 +5,7 @@
 
 import type { PlannerInput, PlanOptions } from './input.ts';
 import { Refusal, ruleRefusal } from './rules.ts';
-import { assign, createWork, energy, isMovable, levelOf, type Work } from './work.ts';
+import { assign, createWork, isMovable, isSettled, levelOf, type Work } from './work.ts';
 
 /** The fewest moves that reach the band, `Infinity` if none do, undefined if more than `maxVisits` positions had to be seen. */
 export function fewestMoves(
@@ -49,7 +49,7 @@ function reaches(
 }
 
 function isSolved(work: Work, topics: readonly number[]): boolean {
-  for (let broker = 0; broker < work.brokerCount; broker++) if (energy(work, broker) > 0) return false;
+  for (let broker = 0; broker < work.brokerCount; broker++) if (!isSettled(work, broker)) return false;
   return topics.every((topic) => {
     const broker = work.owner[topic] as number;
     return work.draining[broker] === 0 && ruleRefusal(work, topic, broker) === Refusal.None;

@@ -2,7 +2,7 @@
 import { immovableBecause } from './forced.ts';
 import type { Move, Plan, PlannerInput, PlanOptions } from './input.ts';
 import { Refusal, refusal } from './rules.ts';
-import { assign, createWork, energy, isMovable, levelOf, type Work } from './work.ts';
+import { assign, createWork, isMovable, isSettled, levelOf, type Work } from './work.ts';
 
 export type WhyNotCode =
   | 'Planned'
@@ -68,7 +68,7 @@ function whyNot(work: Work, move: Move | undefined, topic: number, broker: numbe
   const above = worstAfter(work, topic, broker, 1);
   if (above !== undefined) return { code: 'LeavesBand', text: `${target} would be at ${above}` };
   const from = work.owner[topic] as number;
-  const below = energy(work, from) === 0 ? worstAfter(work, topic, from, -1) : undefined;
+  const below = isSettled(work, from) ? worstAfter(work, topic, from, -1) : undefined;
   if (below !== undefined)
     return { code: 'SourceLeavesBand', text: `without it, ${input.brokers[from]} would be at ${below}` };
   return { code: 'NotNeeded', text: `${target} could take ${name}; the plan needs no further move of it` };
@@ -127,7 +127,7 @@ function stayText(work: Work, topic: number): string {
   const broker = work.owner[topic] as number;
   const name = input.topics[topic];
   if (!isMovable(work, topic)) return `${name} may not move: ${immovableBecause(work, topic)}`;
-  if (energy(work, broker) === 0) return `${name} stays: ${input.brokers[broker]} is within the band with it`;
+  if (isSettled(work, broker)) return `${name} stays: ${input.brokers[broker]} is within the band with it`;
   return `${name} stays: no move of it brings the cluster nearer to the band`;
 }
 

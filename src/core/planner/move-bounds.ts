@@ -44,13 +44,13 @@ function leaveBound(work: Work, forced: Forced, high: Float64Array): number {
   return perBroker.reduce((sum, count) => sum + count, 0);
 }
 
-/** What hard rules move from each broker. Which members of a crowded group leave is open, so these don't count. */
+/** What hard rules moved from each broker. Which members of a crowded group leave is open, so these don't count. */
 function forcedPerBroker(work: Work, forced: Forced): Int32Array {
   const perBroker = new Int32Array(work.brokerCount);
-  const blocked = new Set(forced.blocked.map(({ topic }) => topic));
   for (const [topic, rule] of forced.wanted) {
     const broker = work.home[topic] as number;
-    if (rule !== 'Spread' && !blocked.has(topic)) perBroker[broker] = (perBroker[broker] as number) + 1;
+    if (rule === 'Spread' || work.owner[topic] === broker) continue;
+    perBroker[broker] = (perBroker[broker] as number) + 1;
   }
   return perBroker;
 }

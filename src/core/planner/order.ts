@@ -5,7 +5,7 @@
  */
 import type { Wanted } from './forced.ts';
 import { createPriorityQueue } from './priority-queue.ts';
-import { Refusal, refusal } from './rules.ts';
+import { Refusal, refusal, standsByRules } from './rules.ts';
 import { assign, costOf, energy, energyAfter, movedTopics, type Work, worstOutside } from './work.ts';
 
 /** Sums of levels differ in their last digits when moves are made in another order. */
@@ -33,10 +33,11 @@ export function orderMoves(work: Work, wanted: ReadonlyMap<number, Wanted>): Ord
     const to = target.get(topic) as number;
     pending.touch(work.home[topic] as number);
     pending.touch(to);
+    if (refusal(work, topic, to) !== Refusal.None) pending.owe(topic);
     assign(work, topic, to);
     sequence.applied(topic);
     done.push(topic);
-    if (wanted.has(topic) || pending.isNotWorse()) {
+    if ((wanted.has(topic) || pending.isNotWorse()) && pending.keepsRules()) {
       safe = done.length;
       pending = createSection(work);
     }
@@ -49,13 +50,19 @@ export function orderMoves(work: Work, wanted: ReadonlyMap<number, Wanted>): Ord
 
 interface Section {
   touch(broker: number): void;
+  /** The topic was moved against a hard rule, for another move to put right. */
+  owe(topic: number): void;
+  keepsRules(): boolean;
   isNotWorse(): boolean;
 }
 
 /** The brokers that moves have touched since the last cut, and how they were then. */
 function createSection(work: Work): Section {
   const before = new Map<number, { readonly energy: number; readonly worst: number }>();
+  const owed: number[] = [];
   return {
+    owe: (topic) => owed.push(topic),
+    keepsRules: () => owed.every((topic) => standsByRules(work, topic)),
     touch(broker) {
       if (!before.has(broker)) before.set(broker, { energy: energy(work, broker), worst: worstOutside(work, broker) });
     },
@@ -112,7 +119,17 @@ interface Sequence {
   applied(topic: number): void;
 }
 
-/** Always the best of the moves that are left; a move is weighed again only when one of its two brokers has changed. */
+/** Worth of a move that a hard rule asks for, and of one that a hard rule is against until another has made room. */
+const WANTED = 1e9;
+const REFUSED = -1e12;
+
+/** A move that is still worth this share of what it was when it was last weighed is taken without weighing the others anew. */
+const CLOSE = 0.5;
+
+/**
+ * The best of the moves that are left, or nearly. What a move is worth falls as its brokers are mended, so a value is an upper bound until
+ * it is weighed again at the top; only where nothing helps any more are all weighed anew, since one may have come to fit.
+ */
 function createSequence(
   work: Work,
   moved: readonly number[],
@@ -120,25 +137,22 @@ function createSequence(
   wanted: ReadonlyMap<number, Wanted>,
 ): Sequence {
   const queue = createPriorityQueue();
-  const byBroker = new Map<number, Set<number>>();
-  for (const topic of moved) {
-    for (const broker of endsOf(topic)) {
-      const known = byBroker.get(broker);
-      if (known === undefined) byBroker.set(broker, new Set([topic]));
-      else known.add(topic);
-    }
-    queue.set(topic, worth(topic));
-  }
+  const values = new Map<number, number>();
+  let isFresh = false;
+  for (const topic of moved) weigh(topic);
 
-  function endsOf(topic: number): readonly number[] {
-    return [work.home[topic] as number, target.get(topic) as number];
+  function weigh(topic: number): number {
+    const value = worth(topic);
+    values.set(topic, value);
+    queue.set(topic, value);
+    return value;
   }
 
   function worth(topic: number): number {
     const from = work.home[topic] as number;
     const to = target.get(topic) as number;
-    const allowed = refusal(work, topic, to) === Refusal.None ? 0 : -1e6;
-    const first = wanted.has(topic) ? 1e9 : 0;
+    const allowed = refusal(work, topic, to) === Refusal.None ? 0 : REFUSED;
+    const first = wanted.has(topic) ? WANTED : 0;
     const worst = Math.max(worstOutside(work, from), worstOutside(work, to));
     const after = energyAfter(work, from, -1, topic, worst) + energyAfter(work, to, topic, -1, worst);
     const gain = after === Infinity ? -1e3 : energy(work, from) + energy(work, to) - after;
@@ -146,15 +160,22 @@ function createSequence(
   }
 
   return {
-    next: () => queue.best(),
+    next() {
+      for (let topic = queue.best(); topic !== undefined; topic = queue.best()) {
+        const known = values.get(topic);
+        const value = weigh(topic);
+        if (value > 0 && value >= (known ?? 0) * CLOSE) return topic;
+        if (value !== known) continue;
+        if (isFresh) return topic;
+        for (const other of values.keys()) weigh(other);
+        isFresh = true;
+      }
+      return undefined;
+    },
     applied(topic) {
       queue.remove(topic);
-      for (const broker of endsOf(topic)) byBroker.get(broker)?.delete(topic);
-      // What a hard rule moves goes first in any order: its own value does not change.
-      if (wanted.has(topic)) return;
-      for (const broker of endsOf(topic)) {
-        for (const other of byBroker.get(broker) ?? []) queue.set(other, worth(other));
-      }
+      values.delete(topic);
+      isFresh = false;
     },
   };
 }

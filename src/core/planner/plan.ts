@@ -18,10 +18,11 @@ import { moveBounds } from './move-bounds.ts';
 import { type Ordered, orderMoves } from './order.ts';
 import { placeAll } from './place.ts';
 import { prune } from './prune.ts';
+import { relaxLow } from './relax.ts';
 import { repair } from './repair.ts';
 import { chooseShed } from './shed.ts';
-import { createSearch, type Effort, LEAST_GAIN } from './steps.ts';
-import { createWork, energy, isMovable, isStopped, setLimit, type Work } from './work.ts';
+import { createSearch, type Effort } from './steps.ts';
+import { createWork, energy, isMovable, isSettled, isStopped, setLimit, type Work } from './work.ts';
 
 /** Largest topics of a hot broker that are weighed for shedding. */
 const SHED_DEPTH = 64;
@@ -30,14 +31,21 @@ const QUICK: Effort = { partners: 64, topics: 24, exchangePartners: 24, exchange
 /** For what is left: few brokers, each worth more work. */
 const THOROUGH: Effort = { partners: 256, topics: 96, exchangePartners: 64, exchangeTopics: 64 };
 
-/** Evaluations spent on experiments: with brokers that stay outside the band, and for fewer moves. */
-const RESCUE = 4_000_000;
-const FEWER_MOVES = 400_000;
+/**
+ * Evaluations that the phases may spend on hard cases: counted, not timed, so that the same input gives the same plan. Easy ones
+ * need a tenth of it.
+ */
+const QUICK_LIMIT = 4_000_000;
+const QUICK_LIMIT_PER_TOPIC = 10;
+const THOROUGH_LIMIT = 4_000_000;
+const RESCUE_LIMIT = 2_000_000;
+const FEWER_MOVES_LIMIT = 400_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
 export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
   const work = createWork(input, options);
   const candidates = createCandidates(work);
+  relaxLow(work, candidates);
   const forced = placeForced(work, candidates.size);
   if (forced.wanted.size > 0) setLimit(work);
   let shed = 0;
@@ -45,11 +53,15 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
   let pruned = 0;
   if (options.mode !== 'Drain') {
     shed = shedAndPlace(work, candidates);
-    repaired = repair(work, candidates, QUICK);
-    if (!isInBand(work)) repaired += repair(work, candidates, THOROUGH);
+    repaired = repair(work, candidates, QUICK, QUICK_LIMIT + QUICK_LIMIT_PER_TOPIC * work.home.length);
+    if (!isInBand(work)) repaired += repair(work, candidates, THOROUGH, work.evaluations + THOROUGH_LIMIT);
     if (!isInBand(work)) repaired += rescue(work, candidates);
     pruned = prune(work, candidates.size);
-    pruned += attemptFewerMoves(createSearch(work, candidates, LIGHT), candidates.size, work.evaluations + FEWER_MOVES);
+    pruned += attemptFewerMoves(
+      createSearch(work, candidates, LIGHT),
+      candidates.size,
+      work.evaluations + FEWER_MOVES_LIMIT,
+    );
   }
   const stopped = isStopped(work);
   const ordered = orderMoves(work, forced.wanted);
@@ -67,20 +79,19 @@ function shedAndPlace(work: Work, candidates: Candidates): number {
 
 /** Experiments with the brokers that no step helps, as long as some succeed. */
 function rescue(work: Work, candidates: Candidates): number {
-  const until = work.evaluations + RESCUE;
+  const until = work.evaluations + RESCUE_LIMIT;
   let rescued = 0;
   for (let before = -1; rescued > before && work.evaluations <= until; ) {
     before = rescued;
     for (let broker = 0; broker < work.brokerCount && !isStopped(work); broker++) {
-      if (energy(work, broker) > LEAST_GAIN && attemptRescue(createSearch(work, candidates, LIGHT), broker, until))
-        rescued++;
+      if (!isSettled(work, broker) && attemptRescue(createSearch(work, candidates, LIGHT), broker, until)) rescued++;
     }
   }
   return rescued;
 }
 
 function isInBand(work: Work): boolean {
-  for (let broker = 0; broker < work.brokerCount; broker++) if (energy(work, broker) > 0) return false;
+  for (let broker = 0; broker < work.brokerCount; broker++) if (!isSettled(work, broker)) return false;
   return true;
 }
 

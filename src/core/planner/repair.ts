@@ -5,19 +5,20 @@
  */
 import type { Candidates } from './candidates.ts';
 import { createPriorityQueue, type PriorityQueue } from './priority-queue.ts';
-import { bestExchange, bestMove, createSearch, type Effort, LEAST_GAIN, type Search, take } from './steps.ts';
-import { energy, isStopped, type Work } from './work.ts';
+import { bestExchange, bestMove, createSearch, type Effort, type Search, take } from './steps.ts';
+import { energy, isSettled, isStopped, type Work } from './work.ts';
 
 /** Steps after which the brokers at the other end are picked anew. */
 const REFRESH = 24;
 
-/** Repairs until the band holds, nothing helps or `shouldStop`. Returns the number of steps. */
-export function repair(work: Work, candidates: Candidates, effort: Effort): number {
+/** Repairs until the band holds, nothing helps, `shouldStop`, or evaluations pass `until`. Returns the number of steps. */
+export function repair(work: Work, candidates: Candidates, effort: Effort, until = Infinity): number {
   const queue = createPriorityQueue();
   for (let broker = 0; broker < work.brokerCount; broker++) weigh(work, queue, broker);
   let search = createSearch(work, candidates, effort);
   let steps = 0;
-  for (let broker = queue.best(); broker !== undefined && !isStopped(work); broker = queue.best()) {
+  for (let broker = queue.best(); broker !== undefined && work.evaluations <= until; broker = queue.best()) {
+    if (isStopped(work)) break;
     const touched = help(search, broker);
     if (touched.length === 0) {
       queue.remove(broker);
@@ -40,7 +41,6 @@ function help(search: Search, broker: number): readonly number[] {
 }
 
 function weigh(work: Work, queue: PriorityQueue, broker: number): void {
-  const outside = energy(work, broker);
-  if (outside > LEAST_GAIN) queue.set(broker, outside);
-  else queue.remove(broker);
+  if (isSettled(work, broker)) queue.remove(broker);
+  else queue.set(broker, energy(work, broker));
 }

@@ -21,12 +21,11 @@ export function refusal(work: Work, topic: number, broker: number, leaving = -1)
   if (!isMovable(work, topic)) return Refusal.NotMovable;
   if (work.owner[topic] === broker) return Refusal.AlreadyThere;
   // A topic that goes back home does not move at all, whatever its broker may receive; a draining home is no home.
-  const home = work.home[topic] === broker && work.draining[broker] === 0;
-  if (!home && work.receives[broker] === 0) return closedBecause(work, broker);
-  return (
-    ruleRefusal(work, topic, broker, leaving) ||
-    (home || fits(work, topic, broker, leaving) ? Refusal.None : Refusal.Headroom)
-  );
+  const isHome = work.home[topic] === broker && work.draining[broker] === 0;
+  if (!isHome && work.receives[broker] === 0) return closedBecause(work, broker);
+  const rule = ruleRefusal(work, topic, broker, leaving);
+  if (rule !== Refusal.None) return rule;
+  return fits(work, topic, broker, leaving, isHome) ? Refusal.None : Refusal.Headroom;
 }
 
 function closedBecause(work: Work, broker: number): number {
@@ -52,20 +51,41 @@ export function ruleRefusal(work: Work, topic: number, broker: number, leaving =
   return inDomain + 1 > rule.maxPerDomain ? Refusal.SpreadOverDomains : Refusal.None;
 }
 
+/** Whether a topic that has moved may be where it is. */
+export function standsByRules(work: Work, topic: number): boolean {
+  const broker = work.owner[topic] as number;
+  if (ruleRefusal(work, topic, broker) !== Refusal.None) return false;
+  for (let resource = 0, at = broker * work.width; resource < work.width; resource++, at++) {
+    const limit = Math.max(work.headroom[at] as number, work.levelBefore[at] as number) + ROUNDING;
+    if ((work.level[at] as number) > limit) return false;
+  }
+  return true;
+}
+
 export function isAllowed(work: Work, topic: number, broker: number): boolean {
   const placement = work.input.placement;
   const rule = placement?.of[topic] ?? -1;
   return rule < 0 || placement?.rules[rule]?.allowed[broker] === 1;
 }
 
-/** Whether a move keeps its destination below the headroom of the capacity, in every resource that it adds to. */
-function fits(work: Work, topic: number, broker: number, leaving: number): boolean {
-  const { width, level, scale, headroom } = work;
+/**
+ * Whether a move keeps its destination below the headroom of the capacity, in every resource that it adds to. Its home may be as full
+ * as it was.
+ */
+function fits(work: Work, topic: number, broker: number, leaving: number, isHome: boolean): boolean {
+  const { width, level, scale, headroom, levelBefore } = work;
   const { loads } = work.input;
+  if (work.options.headroom === undefined) return true;
   for (let resource = 0, at = broker * width; resource < width; resource++, at++) {
-    const added =
-      (loads[topic * width + resource] as number) - (leaving < 0 ? 0 : (loads[leaving * width + resource] as number));
-    if (added > 0 && (level[at] as number) + added * (scale[at] as number) > (headroom[at] as number)) return false;
+    const leavingLoad = leaving < 0 ? 0 : (loads[leaving * width + resource] as number);
+    const added = (loads[topic * width + resource] as number) - leavingLoad;
+    const limit = isHome
+      ? Math.max(headroom[at] as number, (levelBefore[at] as number) + ROUNDING)
+      : (headroom[at] as number);
+    if (added > 0 && (level[at] as number) + added * (scale[at] as number) > limit) return false;
   }
   return true;
 }
+
+/** Levels differ in their last digits when topics have come and gone. */
+const ROUNDING = 1e-9;

@@ -4,6 +4,7 @@
  * the mean. For a broker on its own the answer is nearly always a true minimum, which is what keeps the plan near its bound.
  */
 import { type Candidates, largest } from './candidates.ts';
+import { WORTH_WHILE } from './steps.ts';
 import { costOf, levelOf, type Work } from './work.ts';
 
 /** Topics that the search weighs for each resource above the band. */
@@ -29,7 +30,7 @@ export function chooseShed(work: Work, candidates: Candidates, broker: number, d
   const greedy = chooseGreedily(work, broker, pool, needs);
   if (greedy === undefined) {
     const total = (candidates.start[broker + 1] as number) - (candidates.start[broker] as number);
-    return depth < total ? chooseShed(work, candidates, broker, depth * 4) : shedAll(work, broker, pool, needs);
+    return depth < total ? chooseShed(work, candidates, broker, depth * 4) : shedWhatHelps(work, broker, pool, needs);
   }
   if (greedy.length > SEARCH_DEPTH) return greedy;
   return searchSmaller(work, broker, shortlist(work, broker, pool, needs), needs, greedy);
@@ -105,9 +106,14 @@ function takeLargest(
   return undefined;
 }
 
-/** The band is out of reach for this broker: everything that lowers what is too high helps. */
-function shedAll(work: Work, broker: number, pool: Int32Array, needs: readonly Need[]): readonly number[] {
-  return [...pool].filter((topic) => needs.some(({ resource }) => levelOf(work, topic, broker, resource) > 0));
+/** The band is out of reach for this broker: it gives what takes off a share of the excess that is worth a move. */
+function shedWhatHelps(work: Work, broker: number, pool: Int32Array, needs: readonly Need[]): readonly number[] {
+  return [...pool].filter((topic) =>
+    needs.some(({ resource, excess }) => {
+      const level = levelOf(work, topic, broker, resource);
+      return level >= excess * WORTH_WHILE && level <= (work.high[resource] as number);
+    }),
+  );
 }
 
 /** The largest of each resource that is too high. */

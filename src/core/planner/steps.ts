@@ -1,8 +1,8 @@
 /** The best single thing to do for one broker: to move a topic, or to exchange two where no move fits. */
-import { type Candidates, largest } from './candidates.ts';
+import { type Candidates, members } from './candidates.ts';
 import { roomiest } from './place.ts';
 import { Refusal, refusal } from './rules.ts';
-import { assign, costOf, energy, energyAfter, type Work, worstOutside } from './work.ts';
+import { assign, costOf, energy, energyAfter, levelOf, type Work, worstOutside } from './work.ts';
 
 export interface Effort {
   /** Brokers weighed as the other end of a move. */
@@ -34,8 +34,10 @@ export interface Step {
 
 /** What a step without a cost counts as, in moves: progress at no cost is preferred, but not at any rate. */
 const FREE = 0.3;
-/** Less is rounding. */
-export const LEAST_GAIN = 1e-12;
+/** Share of a broker's energy that a move must take off where the band is out of reach. */
+export const WORTH_WHILE = 0.01;
+/** Share of a broker's energy that any step must take off: less is rounding. */
+const LEAST_SHARE = 1e-6;
 
 export function createSearch(work: Work, candidates: Candidates, effort: Effort): Search {
   const count = Math.max(effort.partners, effort.exchangePartners);
@@ -71,13 +73,6 @@ function fullest(work: Work, count: number): Int32Array {
   return Int32Array.from(brokers.slice(0, count));
 }
 
-/** The broker's largest topics that are there now, after those that arrived. */
-export function members({ work, candidates }: Search, broker: number, count: number): readonly number[] {
-  const list: number[] = [...(work.arrivals[broker] as Set<number>)];
-  for (const topic of largest(candidates, broker, count)) if (work.owner[topic] === broker) list.push(topic);
-  return list;
-}
-
 export function isHot(work: Work, broker: number): boolean {
   for (let resource = 0, at = broker * work.width; resource < work.width; resource++, at++) {
     if ((work.level[at] as number) > (work.high[resource] as number)) return true;
@@ -92,17 +87,29 @@ export function isCold(work: Work, broker: number): boolean {
   return false;
 }
 
+/** Whether one topic alone is above the band here: then freeing the broker of small ones is not worth their moves. */
+function isBeyondCure(work: Work, broker: number, topics: Int32Array): boolean {
+  for (const topic of topics) {
+    for (let resource = 0; resource < work.width; resource++) {
+      if (levelOf(work, topic, broker, resource) > (work.high[resource] as number)) return true;
+    }
+  }
+  return false;
+}
+
 /** The move to or from `broker` that takes most energy off for its cost; undefined if none does. */
 export function bestMove(search: Search, broker: number): Step | undefined {
-  const { work, effort } = search;
+  const { work, candidates, effort } = search;
   const own = energy(work, broker);
   const worst = worstOutside(work, broker);
   let best: Step | undefined;
 
   if (isHot(work, broker)) {
-    for (const topic of members(search, broker, effort.topics)) {
+    const topics = members(work, candidates, broker, effort.topics);
+    const least = isBeyondCure(work, broker, topics) ? own * WORTH_WHILE : own * LEAST_SHARE;
+    for (const topic of topics) {
       const relief = own - energyAfter(work, broker, -1, topic, worst);
-      if (relief < LEAST_GAIN) continue;
+      if (relief < least) continue;
       for (const taker of search.takers) best = betterTaker(work, best, topic, taker, relief, worst);
       const home = work.home[topic] as number;
       if (home !== broker) best = betterTaker(work, best, topic, home, relief, worst);
@@ -113,11 +120,11 @@ export function bestMove(search: Search, broker: number): Step | undefined {
       if (giver === broker) continue;
       const giverEnergy = energy(work, giver);
       const allowed = Math.max(worst, worstOutside(work, giver));
-      for (const topic of members(search, giver, effort.topics)) {
+      for (const topic of members(work, candidates, giver, effort.topics)) {
         const relief = own - energyAfter(work, broker, topic, -1, worst);
-        if (relief < LEAST_GAIN) continue;
+        if (relief < own * LEAST_SHARE) continue;
         const loss = energyAfter(work, giver, -1, topic, allowed) - giverEnergy;
-        best = better(work, best, topic, broker, -1, relief - loss);
+        best = better(work, best, topic, broker, -1, relief, loss);
       }
     }
   }
@@ -134,28 +141,28 @@ function betterTaker(
 ): Step | undefined {
   if (to === work.owner[topic]) return best;
   const loss = energyAfter(work, to, topic, -1, Math.max(worst, worstOutside(work, to))) - energy(work, to);
-  return better(work, best, topic, to, -1, relief - loss);
+  return better(work, best, topic, to, -1, relief, loss);
 }
 
 /** The exchange of one of the broker's topics that takes most energy off for its cost; undefined if none does. */
 export function bestExchange(search: Search, broker: number): Step | undefined {
-  const { work, effort } = search;
+  const { work, candidates, effort } = search;
   const own = energy(work, broker);
   const ownWorst = worstOutside(work, broker);
   const partners = isHot(work, broker) ? search.takers : search.givers;
-  const mine = members(search, broker, effort.exchangeTopics);
+  const mine = members(work, candidates, broker, effort.exchangeTopics);
   let best: Step | undefined;
   for (const partner of partners.subarray(0, effort.exchangePartners)) {
     if (partner === broker) continue;
     const partnerEnergy = energy(work, partner);
     const worst = Math.max(ownWorst, worstOutside(work, partner));
-    const theirs = members(search, partner, effort.exchangeTopics);
+    const theirs = members(work, candidates, partner, effort.exchangeTopics);
     for (const topic of mine) {
       for (const back of theirs) {
         const relief = own - energyAfter(work, broker, back, topic, worst);
-        if (relief < LEAST_GAIN) continue;
+        if (relief < own * LEAST_SHARE) continue;
         const loss = energyAfter(work, partner, topic, back, worst) - partnerEnergy;
-        best = better(work, best, topic, partner, back, relief - loss);
+        best = better(work, best, topic, partner, back, relief, loss);
       }
     }
   }
@@ -169,9 +176,12 @@ function better(
   topic: number,
   to: number,
   back: number,
-  gain: number,
+  relief: number,
+  loss: number,
 ): Step | undefined {
-  if (!(gain > LEAST_GAIN)) return best;
+  const gain = relief - loss;
+  // To make one broker better by making another nearly as much worse is not worth a move.
+  if (!(gain > 0) || loss > relief / 2) return best;
   const from = work.owner[topic] as number;
   const score = scoreOf(gain, costChange(work, topic, to) + (back < 0 ? 0 : costChange(work, back, from)));
   if (best !== undefined && score <= best.score) return best;

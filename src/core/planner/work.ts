@@ -38,6 +38,8 @@ export interface Work {
   readonly perBroker: Map<number, number>;
   readonly perDomain: Map<number, number>;
   readonly options: PlanOptions;
+  /** Per broker, how often its topics have changed. */
+  readonly version: Int32Array;
   /** Sum over the brokers, kept by `assign`. */
   totalEnergy: number;
   /** Of the moves made so far. */
@@ -68,7 +70,7 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     scale,
     high: Float64Array.from(counts, (counted) => (counted ? 1 + band.above : Number.POSITIVE_INFINITY)),
     low: Float64Array.from(counts, (counted) => (counted && wholeBand ? 1 - band.below : Number.NEGATIVE_INFINITY)),
-    headroom: Float64Array.from(scale, (_, at) => (options.headroom ?? Infinity) / (means[at % width] || Infinity)),
+    headroom: Float64Array.from(scale, (_, at) => headroomLevel(means[at % width] as number, options.headroom)),
     home: input.owner,
     owner: input.owner.slice(),
     level,
@@ -79,6 +81,7 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     perBroker: new Map(),
     perDomain: new Map(),
     options,
+    version: new Int32Array(brokerCount),
     totalEnergy: 0,
     totalCost: 0,
     limit: { energy: 0, worst: 0 },
@@ -87,6 +90,11 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
   setLimit(work);
   for (let topic = 0; topic < input.topics.length; topic++) countMember(work, topic, work.owner[topic] as number, 1);
   return work;
+}
+
+/** The level at which a broker has used the share `headroom` of its capacity. */
+function headroomLevel(mean: number, headroom = Infinity): number {
+  return mean > 0 ? headroom / mean : Infinity;
 }
 
 /** From here on, the cluster must not get worse than it is now. */
@@ -153,6 +161,8 @@ export function assign(work: Work, topic: number, broker: number): void {
   const home = work.home[topic];
   work.totalCost += costOf(work, topic) * (Number(broker !== home) - Number(from !== home));
   work.owner[topic] = broker;
+  work.version[from] = (work.version[from] as number) + 1;
+  work.version[broker] = (work.version[broker] as number) + 1;
 }
 
 function shiftLevel(work: Work, topic: number, broker: number, sign: number): void {
@@ -200,6 +210,11 @@ export function energy(work: Work, broker: number): number {
     sum += outside(work.level[at] as number, work.low[resource] as number, work.high[resource] as number);
   }
   return sum;
+}
+
+/** Whether a broker is within the band, but for rounding: a level may pass its edge by some 1e-10. */
+export function isSettled(work: Work, broker: number): boolean {
+  return energy(work, broker) <= 1e-19;
 }
 
 /** Squared distance outside the band. */

@@ -1,0 +1,118 @@
+/** What sets the balance, each case with the one constraint that binds. */
+import { describe, expect, it } from 'vitest';
+import { clusterOf, topicsOf } from './cluster-builder.ts';
+import { BrokerRole, type PlannerInput } from './input.ts';
+import { domainsByLabel, ruleByLabels } from './labels.ts';
+import { plan } from './plan.ts';
+
+const ZONES = [{ zone: 'a' }, { zone: 'a' }, { zone: 'b' }];
+
+/** Two brokers in zone a, one in zone b that holds `load` of 1 each, all kept in zone b. */
+function zoneCase(load: number): PlannerInput {
+  const input = clusterOf(['memory'], {
+    b0: topicsOf('t', 20, [1]),
+    b1: topicsOf('u', 20, [1]),
+    b2: topicsOf('v', load, [1]),
+  });
+  const rules = [ruleByLabels('zone b', ZONES, { zone: 'b' })];
+  return { ...input, placement: { of: Int32Array.from(input.owner, (owner) => (owner === 2 ? 0 : -1)), rules } };
+}
+
+describe('the lowest max/mean, and what sets it', () => {
+  it('is the mean where nothing binds', () => {
+    const made = plan(clusterOf(['cpu'], { b0: topicsOf('t', 20, [1]), b1: {} }));
+
+    expect(made.bounds.balance).toEqual([1]);
+    expect(made.bindingConstraint).toBe('none: every resource of every broker is within the band');
+  });
+
+  it('is the mean of the brokers that a rule allows', () => {
+    const made = plan(zoneCase(35));
+
+    expect(made.bounds.balance[0]).toBeCloseTo(35 / 25);
+    expect(made.after[0]?.maxOverMean).toBeCloseTo(35 / 25);
+    expect(made.bindingConstraint).toBe('rule zone b has 1 brokers: memory cannot go below 1.40 × mean');
+  });
+
+  it('adds up rules that keep topics on the same brokers', () => {
+    const input = zoneCase(35);
+    const rules = [...(input.placement?.rules ?? []), ruleByLabels('tenant', ZONES, { zone: 'b' })];
+    const of = (input.placement?.of ?? new Int32Array()).map((rule, topic) => (rule === 0 ? topic % 2 : rule));
+
+    expect(plan({ ...input, placement: { of, rules } }).bounds.balance[0]).toBeCloseTo(35 / 25);
+  });
+
+  it('is the largest topic on the largest broker that it may use', () => {
+    const input = clusterOf(['cpu'], { b0: { big: [60] }, b1: topicsOf('t', 40, [1]), b2: {} }, { b2: [200] });
+
+    // Mean 0.25: 60 on a broker of 200 is 1.2 of it.
+    expect(plan(input).bounds.balance[0]).toBeCloseTo(1.2);
+  });
+
+  it('is two of the N + 1 largest topics on one of N brokers', () => {
+    const made = plan(clusterOf(['cpu'], { b0: { t0: [40], t1: [40] }, b1: { t2: [40] } }));
+
+    expect(made.bounds.balance[0]).toBeCloseTo(80 / 60);
+    expect(made.moves).toEqual([]);
+    expect(made.bindingConstraint).toBe('the 3 largest topics on 2 brokers: cpu cannot go below 1.33 × mean');
+  });
+
+  it('is what closed brokers leave to the others', () => {
+    const input = clusterOf(['cpu'], { b0: topicsOf('t', 30, [1]), b1: topicsOf('u', 30, [1]), b2: {} });
+    const made = plan({ ...input, roles: Uint8Array.of(0, 0, BrokerRole.Closed) });
+
+    expect(made.bounds.balance[0]).toBeCloseTo(30 / 20);
+    expect(made.bindingConstraint).toBe('only 2 of 3 brokers may receive: cpu cannot go below 1.50 × mean');
+  });
+
+  it('names a topic that cannot leave a draining broker, before all else', () => {
+    const input = clusterOf(['cpu'], { b0: { stuck: [5], free: [5] }, b1: topicsOf('t', 10, [1]) });
+    const made = plan({
+      ...input,
+      roles: Uint8Array.of(BrokerRole.Draining, 0),
+      immovable: { of: Uint8Array.from(input.topics, (topic) => Number(topic === 'stuck')), reasons: ['Backlog'] },
+    });
+
+    expect(made.blocked).toEqual([{ topic: 0, wanted: 'Drain', because: 'Backlog' }]);
+    expect(made.bindingConstraint).toBe('topic stuck cannot leave broker b0 (Drain): Backlog');
+  });
+
+  it('is right with all constraints at once: zone, spread, headroom, drain, pinned load and sizes', () => {
+    const labels = ['a', 'a', 'b', 'b', 'c'].map((zone) => ({ zone }));
+    const input = clusterOf(
+      ['cpu', 'memory'],
+      {
+        b0: topicsOf('s', 30, [1, 2]),
+        b1: topicsOf('t', 30, [1, 1]),
+        b2: topicsOf('u', 10, [1, 1]),
+        b3: {},
+        b4: topicsOf('v', 10, [1, 1]),
+      },
+      { b2: [200, 200] },
+    );
+    const isPinned = Uint8Array.from(input.topics, (topic) =>
+      Number(topic.startsWith('s') && Number(topic.slice(1)) < 25),
+    );
+    const ruled = Int32Array.from(input.topics, (topic) => (topic.startsWith('t') ? 0 : -1));
+    const made = plan(
+      {
+        ...input,
+        roles: Uint8Array.of(0, 0, 0, 0, BrokerRole.Draining),
+        immovable: { of: isPinned, reasons: ['Excluded'] },
+        placement: { of: ruled, rules: [ruleByLabels('zone a', labels, { zone: 'a' })] },
+        spread: {
+          of: Int32Array.from(input.topics, (topic) => (topic.startsWith('v') ? 0 : -1)),
+          groups: [{ name: 'v', maxPerBroker: 4 }],
+          ...domainsByLabel(labels, 'zone'),
+        },
+      },
+      { headroom: 0.85 },
+    );
+
+    // 110 of memory on 500: the 25 pinned topics put 50 on b0, of 100.
+    expect(made.bounds.balance[1]).toBeCloseTo(50 / (110 / 5));
+    expect(made.after[1]?.maxOverMean).toBeCloseTo(50 / (110 / 5));
+    expect(made.bindingConstraint).toBe('what may not move from broker b0: memory cannot go below 2.27 × mean');
+    expect(made.blocked).toEqual([]);
+  });
+});

@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import { createSnapshotReader } from './snapshot-reader.ts';
+
+const HEADER = {
+  kind: 'ClusterSnapshot',
+  version: 1,
+  resources: ['cpu', 'memory'],
+  brokers: [
+    { id: 'b0', capacity: [4, 16], labels: { zone: 'a' } },
+    { id: 'b1', capacity: [8, 32] },
+  ],
+};
+const TOPIC = { topic: '/default/a', broker: 'b1', load: [0.5, 2] };
+
+function read(...lines: readonly unknown[]) {
+  const reader = createSnapshotReader();
+  for (const line of lines) reader.line(typeof line === 'string' ? line : JSON.stringify(line));
+  return reader.finish();
+}
+
+describe('a snapshot', () => {
+  it('becomes rows of numbers', () => {
+    const snapshot = read(HEADER, TOPIC, '', {
+      topic: '/default/b',
+      broker: 'b0',
+      load: [1, 1],
+      reliable: true,
+      connections: 3,
+      movable: 'Backlog',
+    });
+
+    expect(snapshot).toEqual({
+      input: {
+        resources: ['cpu', 'memory'],
+        brokers: ['b0', 'b1'],
+        topics: ['/default/a', '/default/b'],
+        capacity: Float64Array.of(4, 16, 8, 32),
+        loads: Float64Array.of(0.5, 2, 1, 1),
+        owner: Int32Array.of(1, 0),
+        immovable: { of: Uint8Array.of(0, 1), reasons: ['Backlog'] },
+      },
+      labels: [{ zone: 'a' }, {}],
+      reliable: Uint8Array.of(0, 1),
+      connections: Float64Array.of(0, 3),
+    });
+  });
+
+  it('may have more topics than were expected', () => {
+    const topics = Array.from({ length: 3_000 }, (_, index) => ({
+      ...TOPIC,
+      topic: `/default/t${index}`,
+      load: [index, 1],
+    }));
+
+    const snapshot = read(HEADER, ...topics);
+
+    expect(snapshot).toMatchObject({ input: { topics: { length: 3_000 }, owner: { length: 3_000 } } });
+    expect('input' in snapshot && snapshot.input.loads[2 * 2_999]).toBe(2_999);
+  });
+});
+
+describe('bad input is refused with the line, the field and what was expected', () => {
+  it.each([
+    [[], 'the snapshot is empty: expected a first line with "kind": "ClusterSnapshot"'],
+    [['{"kind"'], /^line 1: expected a JSON object: /],
+    [[TOPIC], 'line 1: kind: expected "ClusterSnapshot" in the first line, found nothing'],
+    [[{ ...HEADER, version: 2 }], 'line 1: version: expected 1, found 2'],
+    [
+      [{ ...HEADER, resources: ['cpu', 'cpu'] }],
+      'line 1: resources: expected a list of different names, found ["cpu","cpu"]',
+    ],
+    [[{ ...HEADER, brokers: [] }], 'line 1: brokers: expected a list of at least one broker, found []'],
+    [
+      [{ ...HEADER, brokers: [{ id: 'b0', capacity: [4, 0] }] }],
+      'line 1: brokers[0].capacity: expected 2 numbers, greater than 0 (cpu, memory), found [4,0]',
+    ],
+    [
+      [{ ...HEADER, brokers: [HEADER.brokers[0], HEADER.brokers[0]] }],
+      'line 1: brokers: expected each id once, found "b0" twice',
+    ],
+    [
+      [{ ...HEADER, brokers: [{ id: 'b0', capacity: [1, 1], labels: { zone: 1 } }] }],
+      'line 1: brokers[0].labels: expected an object of texts, found {"zone":1}',
+    ],
+    [[HEADER, [1]], 'line 2: expected a JSON object'],
+    [[HEADER, { ...TOPIC, topic: '' }], 'line 2: topic: expected a name, found ""'],
+    [[HEADER, TOPIC, TOPIC], 'line 3: topic: expected each topic once, found "/default/a" again'],
+    [
+      [HEADER, '', { ...TOPIC, broker: 'b9' }],
+      'line 3: broker: expected the id of a broker of the first line, found "b9"',
+    ],
+    [[HEADER, { ...TOPIC, load: [1] }], 'line 2: load: expected 2 numbers, not negative (cpu, memory), found [1]'],
+    [
+      [HEADER, { ...TOPIC, load: [1, -1] }],
+      'line 2: load: expected 2 numbers, not negative (cpu, memory), found [1,-1]',
+    ],
+    [[HEADER, { ...TOPIC, reliable: 'yes' }], 'line 2: reliable: expected true or false, found "yes"'],
+    [[HEADER, { ...TOPIC, connections: -1 }], 'line 2: connections: expected a number, not negative, found -1'],
+    [[HEADER, { ...TOPIC, movable: '' }], 'line 2: movable: expected true, or the reason why not, found ""'],
+  ])('%j', (lines, problem) => {
+    expect(read(...lines)).toEqual({ problem: typeof problem === 'string' ? problem : expect.stringMatching(problem) });
+  });
+
+  it('reports the first problem', () => {
+    expect(read(HEADER, { ...TOPIC, broker: 'b8' }, { ...TOPIC, broker: 'b9' })).toMatchObject({
+      problem: expect.stringMatching(/^line 2/),
+    });
+  });
+});
