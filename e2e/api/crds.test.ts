@@ -160,14 +160,9 @@ const mistakes: readonly Mistake[] = [
     ['spec.etcd.endpoints', 'must be of type array'],
   ],
   [
-    'an endpoint with TLS',
-    endpoints('https://e:2379'),
-    ['spec.etcd.endpoints[0]', 'TLS to etcd is not supported yet: write http://'],
-  ],
-  [
-    'an endpoint with TLS in capitals',
-    endpoints('HTTPS://e:2379'),
-    ['spec.etcd.endpoints[0]', 'TLS to etcd is not supported yet: write http://'],
+    'an endpoint of another scheme',
+    endpoints('ftp://e:2379'),
+    ['spec.etcd.endpoints[0]', 'write http://<host>:<port>'],
   ],
   ['an endpoint without scheme', endpoints('e:2379'), ['spec.etcd.endpoints[0]', 'write http://<host>:<port>']],
   ['an endpoint without port', endpoints('http://e'), ['spec.etcd.endpoints[0]', 'write http://<host>:<port>']],
@@ -307,7 +302,7 @@ describe('a policy', () => {
   it.each<[string, Record<string, unknown>, string[]]>([
     [
       'an enum and an endpoint',
-      spec({ mode: 'Auto', etcd: { endpoints: ['https://e:2379'] } }),
+      spec({ mode: 'Auto', etcd: { endpoints: ['ftp://e:2379'] } }),
       ['spec.mode', 'spec.etcd.endpoints[0]'],
     ],
     [

@@ -119,7 +119,7 @@ describe('endpointProblem', () => {
   });
 
   it.each([
-    'https://etcd.messaging.svc:2379',
+    'ftp://etcd.messaging.svc:2379',
     'http://etcd.messaging.svc',
     'http://etcd.messaging.svc:2379/',
     'http://user:secret@etcd.messaging.svc:2379',

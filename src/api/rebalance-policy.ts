@@ -15,9 +15,9 @@ const rankingAlgorithms = ['DanubeFair', 'DanubeBalanced', 'DanubeWeightedLoad']
 
 const port = '([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])'; // 1 to 65535
 const host = '([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\])';
-const endpointForm = `^http://${host}:${port}$`;
+const endpointForm = `^https?://${host}:${port}$`;
 const endpointExample = 'http://danube-core-etcd.messaging.svc:2379';
-const endpointAdvice = `write http://<host>:<port> without a path, port 1 to 65535, for example ${endpointExample}`;
+const endpointAdvice = `write http://<host>:<port> or https://<host>:<port> without a path, port 1 to 65535, for example ${endpointExample}`;
 
 const rootPrefixForm = '^(/[A-Za-z0-9._-]+)+$';
 
@@ -64,15 +64,8 @@ const endpoint = z
   .regex(new RegExp(endpointForm), { error: endpointAdvice })
   .meta(
     rules(
-      'The client address of one etcd member or of the Service in front of them, as http://<host>:<port>.',
-      {
-        rule: "!self.lowerAscii().startsWith('https://')",
-        message: `TLS to etcd is not supported yet: write http:// instead of https://, for example ${endpointExample}`,
-      },
-      {
-        rule: `self.lowerAscii().startsWith('https://') || self.matches(r'${endpointForm}')`,
-        message: endpointAdvice,
-      },
+      'The client address of one etcd member or of the Service in front of them, as http://<host>:<port>, or https:// where etcd speaks TLS; the operator is given certificates and passwords by --etcd-credentials-dir.',
+      { rule: `self.matches(r'${endpointForm}')`, message: endpointAdvice },
     ),
   );
 
@@ -90,7 +83,7 @@ const spec = z
           .refine((list) => new Set(list).size === list.length, { error: 'write each endpoint once' })
           .meta({
             description:
-              'Where the etcd of the brokers listens: 1 to 8 addresses http://<host>:<port> of one etcd cluster. ' +
+              'Where the etcd of the brokers listens: 1 to 8 addresses of one etcd cluster. ' +
               'Services of the namespace of this policy only (<service>.<namespace>.svc, <pod>.<service>.<namespace>.svc, ' +
               'either with .cluster.local), unless the operator was started with --allow-any-etcd-endpoint.',
             'x-kubernetes-list-type': 'set',

@@ -11,6 +11,7 @@ import { createElection } from '../kube/election.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { plain, startHttpServer } from '../server/http.ts';
 import { startController } from './controller.ts';
+import { type EtcdCredentials, readEtcdCredentials, watchEtcdCredentials } from './etcd-credentials.ts';
 import type { Logger } from './logger.ts';
 import { createOperatorMetrics } from './metrics.ts';
 
@@ -18,6 +19,7 @@ const USAGE = `usage: operator [options]
   --health-address HOST:PORT     /healthz and /readyz (default 0.0.0.0:8081)
   --metrics-address HOST:PORT    /metrics (default 0.0.0.0:8080)
   --allow-any-etcd-endpoint      policies may name any etcd, not only Services of their own namespace
+  --etcd-credentials-dir DIR     ca.crt, tls.crt, tls.key, username, password for etcd, as mounted Secrets have them
   --agent-interval-seconds N     how often each agent is asked (default 5)
   --lease-seconds N --renew-seconds N --retry-seconds N   leader election (default 8, 6, 1)
   --log-level LEVEL              debug, info, warn or error (default info)
@@ -34,6 +36,7 @@ async function main(): Promise<void> {
       'health-address': { type: 'string', default: '0.0.0.0:8081' },
       'metrics-address': { type: 'string', default: '0.0.0.0:8080' },
       'allow-any-etcd-endpoint': { type: 'boolean', default: false },
+      'etcd-credentials-dir': { type: 'string' },
       'agent-interval-seconds': { type: 'string', default: '5' },
       'lease-seconds': { type: 'string', default: '8' },
       'renew-seconds': { type: 'string', default: '6' },
@@ -47,6 +50,9 @@ async function main(): Promise<void> {
   const log = pino({ level: flags['log-level'], base: { identity } });
   const registry = new Registry();
   const metrics = createOperatorMetrics(registry);
+
+  const folder = flags['etcd-credentials-dir'];
+  const credentials = folder === undefined ? undefined : readCredentials(folder);
 
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
@@ -87,7 +93,7 @@ async function main(): Promise<void> {
 
   const controller = startController({
     client,
-    connectEtcd: (endpoints) => connectEtcd({ endpoints }),
+    connectEtcd: (endpoints) => connectEtcd({ endpoints, ...credentials?.options }),
     kubeSystemUID,
     identity,
     allowAnyEtcdEndpoint: flags['allow-any-etcd-endpoint'],
@@ -123,6 +129,12 @@ async function main(): Promise<void> {
   });
   election.start();
 
+  if (folder !== undefined && credentials !== undefined) {
+    watchEtcdCredentials(folder, credentials.digest, () => {
+      log.info({ folder }, 'the credentials for etcd have changed; this process ends, to start again with them');
+      ended.resolve();
+    });
+  }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve());
   await ended.promise;
   log.info({}, 'ending: finishing what is in flight, then handing over the Lease');
@@ -156,6 +168,14 @@ async function readKubeSystemUID(client: KubeClient, log: Logger): Promise<strin
 function required(value: string | undefined, name: string): string {
   if (value === undefined || value === '') throw new UsageError(`${name} is not set`);
   return value;
+}
+
+function readCredentials(folder: string): EtcdCredentials {
+  try {
+    return readEtcdCredentials(folder);
+  } catch (error) {
+    throw new UsageError(`--etcd-credentials-dir: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function seconds(text: string, flag: string): number {
