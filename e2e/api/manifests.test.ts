@@ -8,6 +8,7 @@ import type { KubeClient } from '../../src/kube/client.ts';
 import { clientOf } from '../controlplane/api.ts';
 import { applyManifests, type Manifest, readManifests } from '../controlplane/apply.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane/start.ts';
+import { until } from '../process/until.ts';
 
 const root = join(import.meta.dirname, '../..');
 const kustomization: { namespace: string; resources: string[] } = parse(
@@ -123,6 +124,8 @@ describe('the roles for people', () => {
       },
     ]);
 
+    // The authorizer learns of a new binding by a watch.
+    await until(() => may(role, expected.reads ? read : write), { what: `${role} to be bound`, timeoutMs: 10_000 });
     expect({ reads: await may(role, read), writes: await may(role, write) }).toEqual(expected);
   });
 
