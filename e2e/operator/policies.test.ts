@@ -17,7 +17,8 @@ import { currentRevision, historyAfter, leaderValues, ownWrites, unfencedWrites 
 import { untilCondition, untilConditionGone, useCluster } from './suite.ts';
 import { assignedTwice, createTopics, put, remove, topicNames, untilAssigned } from './topics.ts';
 
-const cluster = useCluster({ policy: { mode: 'Observe' } });
+// A foreign leader is put there by hand, and a policy that is made again leads under another id than the first.
+const cluster = useCluster({ policy: { mode: 'Observe' }, planted: ['ForeignLeader', 'NotLeading'] });
 const DEPLOYMENTS = { group: 'apps', version: 'v1', plural: 'deployments', namespaced: true };
 
 function policyNamed(name: string): () => Promise<RebalancePolicy> {
