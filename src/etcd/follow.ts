@@ -22,6 +22,8 @@ export interface FollowOptions {
 }
 
 const RETRY_MS = 500;
+/** Verifications take at most one part in this of etcd's time. */
+const VERIFY_SHARE = 50;
 
 /** Follows until `signal` aborts. Errors are told to `onHealth` and tried again. */
 export async function followMetadata(options: FollowOptions): Promise<void> {
@@ -77,12 +79,17 @@ async function followOnce(options: FollowOptions): Promise<void> {
   }
 
   async function verifyLoop(): Promise<void> {
+    let tookMs = 0;
     while (!ended.aborted) {
-      await delay(verifyMs * (0.75 + Math.random() / 2), undefined, { signal: ended }).catch(ignoreAbort);
+      // The server looks at every key for it: with millions of them it must stay a small part of its time.
+      const pauseMs = Math.max(verifyMs, tookMs * VERIFY_SHARE) * (0.75 + Math.random() / 2);
+      await delay(pauseMs, undefined, { signal: ended }).catch(ignoreAbort);
       if (ended.aborted) return;
+      const startedAt = performance.now();
       try {
         const { metadata } = fold;
         const difference = await verify(etcd, { metadata, keys: state.keys, since: state.verified + 1 });
+        tookMs = performance.now() - startedAt;
         options.onVerified(difference);
         if (difference === undefined) state.verified = metadata.revision;
         if (difference !== undefined || fold.isWasteful()) stopped.abort();
