@@ -47,7 +47,8 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
   const candidates = createCandidates(work);
   relaxLow(work, candidates);
   const forced = placeForced(work, candidates.size);
-  if (forced.wanted.size > 0) setLimit(work);
+  // Hard rules may cost balance, and the low side may be relaxed: what comes now is measured against this.
+  setLimit(work);
   let shed = 0;
   let repaired = 0;
   let pruned = 0;
