@@ -16,6 +16,7 @@ import { startWorkload, type Workload } from './workload.ts';
 const CLIENT_PROCESSES = 2;
 const REFRESH_MS = 2000;
 const PLAIN_TABLE_EVERY = 8;
+const REPORTED_WITHIN_MS = 12_000;
 
 async function main(options: DemoOptions): Promise<number> {
   const human = options.json ? process.stderr : process.stdout;
@@ -43,6 +44,7 @@ async function main(options: DemoOptions): Promise<number> {
     say('Producing has ended; waiting until every acknowledged message has arrived …');
     const ledger = await workload.finish();
     await cluster.history.upToDate();
+    await untilReported(cluster, options.brokers);
     const result = demoResult({
       history: cluster.history.fold,
       ledger,
@@ -175,6 +177,18 @@ async function killBusiestBroker(cluster: DemoCluster): Promise<Kill> {
 async function readLeader(cluster: DemoCluster): Promise<{ identity: string; epoch: number }> {
   const [lease, policy] = await Promise.all([cluster.lease(), cluster.policy()]);
   return { identity: lease.spec?.holderIdentity ?? '', epoch: policy.status?.fencingEpoch ?? 0 };
+}
+
+/** BrokerLoads are written every ten seconds: the result is to show one state of them, after all topics have come to rest. */
+async function untilReported(cluster: DemoCluster, brokers: number): Promise<void> {
+  const settled = async () => {
+    const loads = (await cluster.brokerLoads()).map(({ status }) => status);
+    const ranks = new Set(loads.map((status) => status?.rank));
+    const topics = loads.reduce((sum, status) => sum + (status?.topics ?? 0), 0);
+    return ranks.size === brokers && !ranks.has(undefined) && topics === cluster.history.fold.topics.size;
+  };
+  const giveUpAt = performance.now() + REPORTED_WITHIN_MS;
+  while (!(await settled()) && performance.now() < giveUpAt) await delay(500);
 }
 
 async function readIncarnations(cluster: DemoCluster): Promise<ReadonlyMap<string, readonly Incarnation[]>> {

@@ -60,32 +60,37 @@ async function collect(failures: KubeError[], write: () => Promise<void>): Promi
   }
 }
 
-/** A BrokerLoad's figures are written at most this often; its state and conditions at once. */
+/**
+ * Figures are written at most this often, those of all brokers together, so that their ranks fit each other; states and
+ * conditions at once.
+ */
 const FIGURES_EVERY_MS = 10_000;
 /** BrokerLoads outlive their Pods, so that one can still read what was lost. */
 const LOST_KEPT_MS = 300_000;
 
 export function createReporter({ client, identity, metrics }: ReporterOptions): Reporter {
-  const writtenAt = new Map<string, number>();
+  let figuresAt = 0;
   const lostSince = new Map<string, number>();
 
   async function reportBrokers(report: Report, { snapshot }: Cluster, views: readonly BrokerView[]): Promise<void> {
     const existing = new Map(report.brokerLoads.map((load) => [load.metadata.name, load]));
     const failures: KubeError[] = [];
+    const due = Date.now() - figuresAt >= FIGURES_EVERY_MS;
+    if (due) figuresAt = Date.now();
     for (const view of views) {
       const known = existing.get(view.name);
       lostSince.delete(view.name);
       existing.delete(view.name);
       await collect(failures, async () => {
         const load = known ?? (await ensureBrokerLoad(client, report.policy, view.name));
-        await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation));
+        await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation), due);
       });
     }
-    for (const load of existing.values()) await collect(failures, () => reportLost(load, snapshot));
+    for (const load of existing.values()) await collect(failures, () => reportLost(load, snapshot, due));
     if (failures[0] !== undefined) throw failures[0];
   }
 
-  async function reportLost(load: BrokerLoad, snapshot: Snapshot): Promise<void> {
+  async function reportLost(load: BrokerLoad, snapshot: Snapshot, due: boolean): Promise<void> {
     const { name, generation } = load.metadata;
     const since = lostSince.get(name) ?? snapshot.now;
     lostSince.set(name, since);
@@ -96,16 +101,14 @@ export function createReporter({ client, identity, metrics }: ReporterOptions): 
       return;
     }
     const view: BrokerView = { name, pod: undefined, broker: undefined, rank: undefined };
-    await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, generation));
+    await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, generation), due);
   }
 
-  async function writeLoad(load: BrokerLoad, next: BrokerLoadStatus): Promise<void> {
+  async function writeLoad(load: BrokerLoad, next: BrokerLoadStatus, due: boolean): Promise<void> {
     const { namespace, name } = load.metadata;
     const change = compareBrokerLoad(load.status, next);
-    const due = Date.now() - (writtenAt.get(name) ?? 0) >= FIGURES_EVERY_MS;
     if (change === 'none' || (change === 'figures' && !due)) return;
     await writeBrokerLoadStatus(client, { namespace, name }, next);
-    writtenAt.set(name, Date.now());
   }
 
   function exportMetrics({ policy, authority }: Report, cluster: Cluster, views: readonly BrokerView[]): void {
