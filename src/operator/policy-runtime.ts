@@ -58,9 +58,9 @@ const TICK_MS = 500;
 const HISTORY_KEPT = 200;
 const STOP_PATIENCE_MS = 5000;
 
-/** Epoch ms that neither jump nor go back: waits are measured by them. */
+/** Whole epoch ms that neither jump nor go back: waits are measured by them. */
 function now(): number {
-  return performance.timeOrigin + performance.now();
+  return Math.round(performance.timeOrigin + performance.now());
 }
 
 export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime {
@@ -229,7 +229,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       seed: spec.failover,
       storageRoot: spec.etcd.storageRootPrefix,
       deaths,
-      now: Date.now,
+      now,
     });
     report(execution.applied, deaths);
     for (const { topic } of execution.applied) memory.formerHosts.delete(topic);
