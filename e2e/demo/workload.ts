@@ -8,8 +8,6 @@ import { until } from '../process/until.ts';
 import { REPOSITORY } from './manifests.ts';
 
 export interface Workload {
-  /** Acknowledged messages so far. */
-  summary(): LedgerSummary;
   /** Stops producing, waits until all that was acknowledged has arrived or nothing comes any more, and counts. */
   finish(): Promise<LedgerSummary>;
   stop(): Promise<void>;
@@ -55,7 +53,6 @@ export async function startWorkload({
     { what: 'the clients to have their producers and subscriptions', timeoutMs: 60_000, intervalMs: 200, signal },
   );
   return {
-    summary: () => summarize(ledgerLines(folder)),
     async finish() {
       for (const client of clients) client.kill('SIGUSR2');
       await Promise.all(clients.map(({ exited }) => exited));

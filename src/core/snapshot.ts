@@ -41,7 +41,7 @@ export interface SealedTopic {
 export type Delivery = 'Reliable' | 'NonReliable';
 
 /** The part of a Map that decisions need; behind it may be columns. */
-export type Lookup<T> = Pick<ReadonlyMap<string, T>, 'get' | 'has' | 'size'>;
+export type Lookup<T> = Pick<ReadonlyMap<string, T>, 'get'>;
 /** A set of topics that may be counted without being listed. */
 export interface TopicSet extends Iterable<string> {
   readonly size: number;
@@ -55,7 +55,7 @@ export interface ClusterMetadata {
   readonly states: ReadonlyMap<string, { readonly mode: string; readonly modRevision: number }>;
   readonly reports: ReadonlyMap<string, BrokerReport>;
   /** Topic → broker → modRevision of the assignment key. More than one broker is a fault that we report. */
-  readonly owners: Pick<Lookup<ReadonlyMap<string, number>>, 'get'>;
+  readonly owners: Lookup<ReadonlyMap<string, number>>;
   /** Topics with more than one owner: a fault that we report. */
   readonly doublyOwned: readonly string[];
   /** By broker, those that own any. */
@@ -67,8 +67,8 @@ export interface ClusterMetadata {
   readonly topics: TopicSet;
   readonly reliableTopics: number;
   /** Create revision of the key by which a topic exists. */
-  readonly createdAt: Pick<Lookup<number>, 'get'>;
-  readonly deliveries: Pick<Lookup<Delivery>, 'get'>;
+  readonly createdAt: Lookup<number>;
+  readonly deliveries: Lookup<Delivery>;
   readonly sealed: ReadonlyMap<string, SealedTopic>;
   /** Storage roots under which uploaded objects were found. */
   readonly storageRoots: ReadonlySet<string>;
