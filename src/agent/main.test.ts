@@ -74,7 +74,7 @@ it('the agent finds a real broker by its address, notices its end and its return
     nonce: 'n-1',
     broker: { pid: broker.child.pid },
     // Agent and broker are in the test's own cgroup here, which is not the broker's own.
-    source: 'proc',
+    cpu: { source: 'proc' },
     reason: expect.stringContaining('the agent'),
   });
   expect(report.memory.workingSetBytes).toBeGreaterThan(10_000_000);

@@ -52,11 +52,11 @@ function run(settings: Settings): void {
 /** Logs which broker is reported on and how, whenever that changes. */
 function createChangeLog(): (report: AgentReport) => void {
   let logged = '';
-  return ({ broker, source, reason }) => {
-    const fact = JSON.stringify({ broker, source, reason });
+  return ({ broker, mode, identity, cpu: { source }, reason }) => {
+    const fact = JSON.stringify({ broker, mode, identity, source, reason });
     if (fact === logged) return;
     logged = fact;
-    log(source === null ? 'warn' : 'info', 'broker', { broker, source, reason });
+    log(source === null ? 'warn' : 'info', 'broker', { broker, mode, identity, source, reason });
   };
 }
 

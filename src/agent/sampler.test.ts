@@ -93,7 +93,7 @@ describe('a report', () => {
     const report = sampleAfter(10);
 
     expect(report).toMatchObject({
-      version: 1,
+      version: 2,
       pod,
       observedAt: wallAtStart + 10_000,
       intervalSeconds: 2,
@@ -115,9 +115,8 @@ describe('a report', () => {
   it('has nulls and a reason while there is no broker, and finds it later', () => {
     expect(sample()).toMatchObject({
       broker: null,
-      source: null,
       reason: expect.stringContaining('cannot be seen'),
-      cpu: { usageSeconds: null, cores: null, limitCores: null },
+      cpu: { source: null, usageSeconds: null, cores: null, limitCores: null },
       memory: { workingSetBytes: null, usageBytes: null, limitBytes: null },
     });
 
@@ -135,9 +134,8 @@ describe('on a v1 machine', () => {
 
   it("figures are those of the broker's cgroup", () => {
     expect(sample()).toMatchObject({
-      source: 'cgroup-v1',
       reason: null,
-      cpu: { usageSeconds: 10, cores: null, limitCores: 1.5 },
+      cpu: { source: 'cgroup-v1', usageSeconds: 10, cores: null, limitCores: 1.5 },
       memory: { workingSetBytes: 50_000_000, usageBytes: 80_000_000, limitBytes: 536_870_912 },
     });
   });
@@ -175,7 +173,7 @@ describe('on a v1 machine', () => {
     sample();
     runBroker({ ...v1, startTicks: 100_000, sockets: [] });
 
-    expect(sampleAfter(2)).toMatchObject({ broker: null, source: null });
+    expect(sampleAfter(2)).toMatchObject({ broker: null, cpu: { source: null } });
   });
 
   it('figures read while the pid changed hands are dropped', () => {
@@ -183,7 +181,7 @@ describe('on a v1 machine', () => {
 
     expect(sample()).toMatchObject({
       broker: null,
-      source: null,
+      cpu: { source: null },
       reason: "the broker's process 42 ended while it was looked at",
     });
   });
@@ -220,9 +218,8 @@ describe("on a v2 machine, beside the agent's container", () => {
     writeV2({ usageMicroseconds: 11_000_000 });
 
     expect(sampleAfter(2)).toMatchObject({
-      source: 'cgroup-v2',
       reason: null,
-      cpu: { usageSeconds: 11, cores: 0.5, limitCores: 1.5 },
+      cpu: { source: 'cgroup-v2', usageSeconds: 11, cores: 0.5, limitCores: 1.5 },
       memory: { workingSetBytes: 50_000_000, usageBytes: 80_000_000, limitBytes: 536_870_912 },
     });
   });
@@ -236,7 +233,10 @@ describe("on a v2 machine, beside the agent's container", () => {
   it('without the memory controller, all figures are those of the process, and the reason names the file', () => {
     machine.remove('/sys/fs/cgroup/memory.current');
 
-    expect(sample()).toMatchObject({ source: 'proc', reason: expect.stringMatching(/memory\.current: not there$/) });
+    expect(sample()).toMatchObject({
+      cpu: { source: 'proc' },
+      reason: expect.stringMatching(/memory\.current: not there$/),
+    });
   });
 });
 
@@ -257,9 +257,8 @@ describe('on a hybrid machine', () => {
     });
 
     expect(sample()).toMatchObject({
-      source: 'cgroup-v1',
       // The broker sits in the root of cpu, where there is no quota.
-      cpu: { usageSeconds: 3, limitCores: null },
+      cpu: { source: 'cgroup-v1', usageSeconds: 3, limitCores: null },
       memory: { workingSetBytes: 4096, limitBytes: 8192 },
     });
   });
@@ -272,20 +271,19 @@ describe('without a cgroup of its own', () => {
     runBroker({ cgroup: '0::/\n', userTicks: 200, systemTicks: 50, residentKibibytes: 2048 });
 
     expect(sampleAfter(2)).toMatchObject({
-      source: 'proc',
       reason: "the broker's cpuacct cgroup / holds the agent too, so it is not the broker's own",
-      cpu: { usageSeconds: 2.5, cores: 0.5, limitCores: null },
+      cpu: { source: 'proc', usageSeconds: 2.5, cores: 0.5, limitCores: null },
       memory: { workingSetBytes: 2_097_152, usageBytes: null, limitBytes: null },
     });
   });
 
   it('a broker that is moved into its own cgroup later costs one rate', () => {
     runBroker({ cgroup: '0::/\n' });
-    expect(sample().source).toBe('proc');
+    expect(sample().cpu.source).toBe('proc');
     runBroker(v1);
     writeV1({ usageNanoseconds: '10000000000' });
 
-    expect(sampleAfter(2)).toMatchObject({ source: 'cgroup-v1', cpu: { usageSeconds: 10, cores: null } });
+    expect(sampleAfter(2)).toMatchObject({ cpu: { source: 'cgroup-v1', usageSeconds: 10, cores: null } });
   });
 });
 

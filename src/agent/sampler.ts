@@ -4,6 +4,7 @@ import type { SocketAddress } from './address.ts';
 import { readParsed } from './files.ts';
 import { type BrokerProcess, findBroker, readIfRunning, readOwnPid } from './find-broker.ts';
 import { parseNodeCores, parseNodeMemoryBytes, parseUptimeSeconds, ticksPerSecond } from './proc-files.ts';
+import { unknownCpu, unknownDisk, unknownFileDescriptors, unknownMemory, unknownNetwork } from './unknown-figures.ts';
 import { type CpuCounter, readUsage, type Usage } from './usage.ts';
 
 export interface Clock {
@@ -37,6 +38,8 @@ interface Observation {
  * last CPU counter; whatever breaks their series (a restart, another cgroup, a counter going back) costs one rate.
  */
 export function createSampler(options: SamplerOptions): () => AgentReport {
+  const agentStartedAt = options.clock.wallMilliseconds();
+  let sequence = 0;
   let last: Observation | null = null;
 
   return function sample(): AgentReport {
@@ -44,11 +47,19 @@ export function createSampler(options: SamplerOptions): () => AgentReport {
     const observation = observe(options, last?.broker ?? null);
     const previous = last;
     last = isProblem(observation) ? null : observation;
+    sequence += 1;
     const header = {
       version: reportVersion,
       pod: options.pod,
       observedAt,
       intervalSeconds: options.intervalSeconds,
+      sequence,
+      agentStartedAt,
+      disk: unknownDisk,
+      network: unknownNetwork,
+      fileDescriptors: unknownFileDescriptors,
+      topics: null,
+      topicsReason: "the broker's metrics endpoint is not configured",
     } as const;
     const node = readNode(options.procRoot);
     if (isProblem(observation)) return { ...header, ...withoutBroker(observation), node };
@@ -58,14 +69,20 @@ export function createSampler(options: SamplerOptions): () => AgentReport {
     return {
       ...header,
       broker: { pid: broker.process.pid, startedAt: broker.startedAt },
-      source: usage.source,
+      mode: 'shared-pid',
+      identity:
+        usage.reason === null
+          ? { state: 'proven', reason: null }
+          : { state: 'unproven', reason: bounded(usage.reason) },
       reason: usage.reason === null ? null : bounded(usage.reason),
       cpu: {
+        ...unknownCpu,
+        source: usage.source,
         usageSeconds: usage.cpu.seconds,
         cores: sameBroker ? coresBetween(previous.usage.cpu, usage.cpu) : null,
         limitCores: usage.limitCores,
       },
-      memory: usage.memory,
+      memory: { ...unknownMemory, source: usage.source, ...usage.memory },
       node,
     };
   };
@@ -105,13 +122,17 @@ function identify({ procRoot, brokerAddress, clock }: SamplerOptions, ownPid: nu
   return { process, startedAt: Math.round(clock.wallMilliseconds() - ageSeconds * 1000) };
 }
 
-function withoutBroker({ problem }: Problem): Pick<AgentReport, 'broker' | 'source' | 'reason' | 'cpu' | 'memory'> {
+function withoutBroker({
+  problem,
+}: Problem): Pick<AgentReport, 'broker' | 'mode' | 'identity' | 'reason' | 'cpu' | 'memory'> {
+  const reason = bounded(problem);
   return {
     broker: null,
-    source: null,
-    reason: bounded(problem),
-    cpu: { usageSeconds: null, cores: null, limitCores: null },
-    memory: { workingSetBytes: null, usageBytes: null, limitBytes: null },
+    mode: null,
+    identity: { state: 'unproven', reason },
+    reason,
+    cpu: unknownCpu,
+    memory: unknownMemory,
   };
 }
 

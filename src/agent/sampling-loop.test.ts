@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { type AgentReport, reportVersion } from '../api/agent-report.ts';
+import type { AgentReport } from '../api/agent-report.ts';
+import { exampleReport } from '../api/example-report.ts';
 import { type SamplingLoop, startSamplingLoop } from './sampling-loop.ts';
 
 let monotonicMilliseconds: number;
@@ -25,18 +26,7 @@ afterEach(() => {
 });
 
 function reportOf(observedAt: number): AgentReport {
-  return {
-    version: reportVersion,
-    pod: { name: 'broker-0', namespace: 'messaging', uid: '5b1f' },
-    observedAt,
-    intervalSeconds: 2,
-    broker: null,
-    source: null,
-    reason: 'not up yet',
-    cpu: { usageSeconds: null, cores: null, limitCores: null },
-    memory: { workingSetBytes: null, usageBytes: null, limitBytes: null },
-    node: { cores: null, memoryBytes: null },
-  };
+  return { ...exampleReport, observedAt };
 }
 
 function pass(seconds: number): void {

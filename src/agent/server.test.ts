@@ -3,21 +3,11 @@ import type { Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AgentReport, parseReport, reportVersion } from '../api/agent-report.ts';
+import { parseReport } from '../api/agent-report.ts';
+import { exampleReport } from '../api/example-report.ts';
 import { createReportServer } from './server.ts';
 
-const report: AgentReport = {
-  version: reportVersion,
-  pod: { name: 'broker-0', namespace: 'messaging', uid: '5b1f' },
-  observedAt: 1_700_000_000_000,
-  intervalSeconds: 2,
-  broker: { pid: 42, startedAt: 1_699_999_000_000 },
-  source: 'cgroup-v1',
-  reason: null,
-  cpu: { usageSeconds: 1, cores: 0.5, limitCores: null },
-  memory: { workingSetBytes: 1, usageBytes: 2, limitBytes: null },
-  node: { cores: 2, memoryBytes: 3 },
-};
+const report = exampleReport;
 
 let server: Server;
 let port: number;

@@ -21,8 +21,10 @@ export interface Usage {
   readonly reason: string | null;
   readonly cpu: CpuCounter;
   readonly limitCores: number | null;
-  readonly memory: MemoryFigures;
+  readonly memory: MemoryUse;
 }
+
+export type MemoryUse = Pick<MemoryFigures, 'workingSetBytes' | 'usageBytes' | 'limitBytes'>;
 
 /** A cumulative counter with the moment of its reading. Two readings make a rate only when they are of one series. */
 export interface CpuCounter {
@@ -84,7 +86,7 @@ function readLimitCores({ version, path }: CgroupDirectory): number | null {
     : limitOrNull(readParsed(`${path}/cpu.cfs_quota_us`, (quota) => parseCfsQuota(quota, period)));
 }
 
-function readMemory({ version, path }: CgroupDirectory): MemoryFigures | Problem {
+function readMemory({ version, path }: CgroupDirectory): MemoryUse | Problem {
   const [usageFile, limitFile, inactiveKey] =
     version === 2
       ? ['memory.current', 'memory.max', 'inactive_file']

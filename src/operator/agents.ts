@@ -62,7 +62,7 @@ function toUsage(report: AgentReport): AgentUsage {
     memoryBytes: report.memory.workingSetBytes,
     cpuLimitCores: report.cpu.limitCores,
     memoryLimitBytes: report.memory.limitBytes,
-    source: report.source,
+    source: report.cpu.source === 'os' ? null : report.cpu.source,
     reason: report.reason,
   };
 }
