@@ -36,8 +36,10 @@ export interface BrokerFacts {
 const WATCHING_AFTER_MS = 2000;
 
 /** Facts on every broker that matters, by id. */
-export function judgeBrokers(snapshot: Snapshot): ReadonlyMap<string, BrokerFacts> {
-  const places = createPlaces(snapshot);
+export function judgeBrokers(
+  snapshot: Snapshot,
+  places: Places = createPlaces(snapshot),
+): ReadonlyMap<string, BrokerFacts> {
   return new Map([...brokersThatMatter(snapshot)].map((id) => [id, judgeBroker(snapshot, id, places)]));
 }
 

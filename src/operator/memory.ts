@@ -36,7 +36,7 @@ export interface Observation {
 }
 
 /** Takes note of what is new, and forgets what no longer matters. */
-export function observe(memory: Memory, observation: Observation): void {
+export function observe(memory: Memory, observation: Observation, places: Places = createPlaces(observation)): void {
   const { now, metadata, pods, brokerLoads } = observation;
   const matters = brokersThatMatter(observation);
   for (const { metadata: meta, status } of brokerLoads) {
@@ -50,7 +50,6 @@ export function observe(memory: Memory, observation: Observation): void {
       persistentVolume: pod?.persistentVolume ?? false,
     });
   }
-  const places = createPlaces(observation);
   for (const [id, { brokerUrl }] of metadata.registrations) {
     if (memory.remembered.get(id)?.podUID === undefined) {
       const pod = places.podAt(brokerUrl);

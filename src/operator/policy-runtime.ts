@@ -7,9 +7,10 @@ import type { BrokerLoad } from '../api/broker-load.ts';
 import { type EffectiveSpec, type RebalancePolicy, rebalancePolicyResource } from '../api/rebalance-policy.ts';
 import { apiVersion } from '../api/resource.ts';
 import { type Assign, decideAssignments, type Wait } from '../core/assignment.ts';
-import { type BrokerFacts, judgeBrokers } from '../core/brokers.ts';
+import type { BrokerFacts } from '../core/brokers.ts';
 import { hostOf } from '../core/places.ts';
 import type { AgentUsage, ClusterMetadata, Snapshot } from '../core/snapshot.ts';
+import { parseKey } from '../danube/keys.ts';
 import type { MetadataFold } from '../danube/metadata.ts';
 import { followMetadata } from '../etcd/follow.ts';
 import { EtcdError, type EtcdPort } from '../etcd/port.ts';
@@ -22,9 +23,10 @@ import { startAgentPuller } from './agents.ts';
 import { createAuthority } from './authority.ts';
 import { execute, HISTORY_PREFIX } from './execute.ts';
 import type { Logger } from './logger.ts';
-import { createMemory, noteDeaths, observe, snapshotOf } from './memory.ts';
+import { createMemory } from './memory.ts';
 import type { OperatorMetrics } from './metrics.ts';
-import { agentPort, PODS, type Pod, toBrokerPod } from './pods.ts';
+import { createPicture } from './picture.ts';
+import { agentPort, PODS, type Pod } from './pods.ts';
 import { BROKER_LOADS, brokerLoadSelector } from './publish.ts';
 import { type Cluster, createReporter } from './reporter.ts';
 
@@ -55,6 +57,8 @@ export interface PolicyRuntime {
 
 /** Time passes without an event too: waits end, reports age. */
 const TICK_MS = 500;
+/** Where all is well, everything is looked at once more after this long: no event is trusted to have come. */
+const RESYNC_MS = 5000;
 const HISTORY_KEPT = 200;
 const STOP_PATIENCE_MS = 5000;
 
@@ -77,6 +81,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   let lastWaits: readonly Wait[] = [];
   let wakeUp: () => void = () => undefined;
   let dirty = false;
+  /** At the last look nothing was waited for: then only an event can give us something to do. */
+  let isSettled = false;
+  let lookedAt = 0;
 
   const authority = createAuthority({
     etcd,
@@ -90,7 +97,17 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
 
   const reporter = createReporter({ client, identity: options.identity, metrics });
 
+  const picture = createPicture({
+    namespace,
+    memory,
+    pods: () => pods.list(),
+    brokerLoads: () => brokerLoads.list(),
+    agents: () => agents,
+    now,
+  });
+
   function wake(): void {
+    picture.changed();
     dirty = true;
     wakeUp();
   }
@@ -114,9 +131,11 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const following = followMetadata({
     etcd,
     signal: stopped.signal,
-    onChange(changed) {
+    onChange(changed, events) {
       fold = changed;
-      wake();
+      // A thousand brokers report all the time, and where all is well a report changes no decision.
+      if (isSettled && events?.every(({ entry }) => parseKey(entry.key).kind === 'loadReport')) picture.changed();
+      else wake();
     },
     onHealth(error) {
       if (error?.message !== etcdError) {
@@ -143,7 +162,10 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         const port = agentPort(pod);
         return uid === undefined || host === undefined || port === undefined ? [] : [{ podUID: uid, host, port }];
       }),
-    onReport: (podUID, usage) => agents.set(podUID, usage),
+    onReport(podUID, usage) {
+      agents.set(podUID, usage);
+      picture.changed();
+    },
     onProblem: (target, problem) => {
       metrics.agentProblems.inc({ policy: policyName });
       if (agents.has(target.podUID)) return;
@@ -167,47 +189,37 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     },
   });
 
-  /** Gather, decide, act, once. */
-  async function cycle(): Promise<void> {
+  /** Gather, decide, act, once. `woken`: something has happened; else only time has passed. */
+  async function cycle(woken: boolean): Promise<void> {
     const metadata = fold?.metadata;
     if (metadata === undefined || !pods.hasSynced() || !brokerLoads.hasSynced()) return;
-    if (!options.isLeading()) {
-      // A follower's memory is warm, too.
-      gather(metadata);
-      return;
-    }
-    await authority.step(metadata, spec.mode !== 'Observe');
+    const leads = options.isLeading();
+    if (leads) await authority.step(metadata, spec.mode !== 'Observe');
     stepError = undefined;
     const current = fold?.metadata;
     // Own writes first: what is decided from a picture without them would be decided twice. The next event wakes us.
     if (current === undefined || current.revision < authority.mustSee()) return;
-    const { snapshot, brokers } = gather(current);
-    if (etcdError !== undefined || !authority.mayAct(snapshot.now)) {
-      lastWaits = [];
-      return;
-    }
-    const decisions = decideAssignments(snapshot, brokers, spec);
+    if (isSettled && !woken && performance.now() - lookedAt < RESYNC_MS) return;
+    // A follower looks as well: its memory is warm.
+    const { snapshot, brokers } = look(current);
+    lookedAt = performance.now();
+    const mayAct = leads && etcdError === undefined && authority.mayAct(snapshot.now);
+    const decisions = mayAct ? decideAssignments(snapshot, brokers, spec) : [];
     lastWaits = decisions.filter((decision) => decision.kind === 'Wait');
     const assigns = decisions.filter((decision) => decision.kind === 'Assign');
+    isSettled =
+      decisions.length === 0 &&
+      (mayAct || !leads || spec.mode === 'Observe') &&
+      [...brokers.values()].every(({ liveness }) => liveness.state === 'Live');
+    if (!mayAct) return;
     if (assigns.length > 0) await act(snapshot, brokers, assigns);
     await pruneHistory(current);
   }
 
-  function gather(current: ClusterMetadata): Cluster {
-    const observation = {
-      now: now(),
-      namespace,
-      metadata: current,
-      pods: pods.list().map(toBrokerPod),
-      brokerLoads: brokerLoads.list(),
-    };
-    observe(memory, observation);
-    const livePods = new Set(observation.pods.map((pod) => pod.uid));
+  function look(metadata: ClusterMetadata): Cluster {
+    const livePods = new Set(pods.list().map(({ metadata: { uid } }) => uid));
     for (const uid of agents.keys()) if (!livePods.has(uid)) agents.delete(uid);
-    const snapshot = snapshotOf(observation, memory, agents);
-    const brokers = judgeBrokers(snapshot);
-    noteDeaths(memory, brokers, observation.now);
-    return { snapshot, brokers };
+    return picture.look(metadata);
   }
 
   async function act(
@@ -281,10 +293,11 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   async function decideLoop(): Promise<void> {
     while (!stopped.signal.aborted) {
       if (!dirty) await nextWake(TICK_MS);
+      const woken = dirty;
       dirty = false;
       const startedAt = performance.now();
       try {
-        await cycle();
+        await cycle(woken);
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
         stepError = error.message;
@@ -319,7 +332,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   async function publish(): Promise<void> {
     const metadata = fold?.metadata;
     const synced = metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced();
-    const cluster = synced ? gather(metadata) : undefined;
+    const cluster = synced ? look(metadata) : undefined;
     const next = await reporter.report({
       policy,
       spec,
