@@ -92,6 +92,23 @@ describe('examples in the documentation', () => {
   });
 });
 
+const night = { name: 'night', schedule: '0 2 * * *', durationSeconds: 7200 };
+const payments = {
+  name: 'payments',
+  topicPatterns: ['/payments/*'],
+  brokerSelector: { matchLabels: { tier: 'fast' } },
+};
+const largestRule = {
+  ...payments,
+  topicPatterns: Array.from({ length: 16 }, (_, index) => `/default/${'t'.repeat(240)}-${index}`),
+  brokerSelector: {
+    matchLabels: Object.fromEntries(
+      Array.from({ length: 16 }, (_, index) => [`example.com/label-${index}`, 'v'.repeat(63)]),
+    ),
+  },
+  enforcement: 'Preferred',
+};
+
 /** What is wrong, the change to the example that makes it so, and what the message must say. */
 type Mistake = readonly [what: string, change: Record<string, unknown>, fragments: readonly string[]];
 
@@ -243,6 +260,51 @@ const mistakes: readonly Mistake[] = [
     ['spec.failover.offsetMargin', 'less than or equal to 9007199254740991'],
   ],
   [
+    'a preset that does not exist',
+    spec({ rebalance: { aggressiveness: 'Extreme' } }),
+    ['spec.rebalance.aggressiveness: Unsupported value: "Extreme": supported values: "Low", "Medium", "High"'],
+  ],
+  [
+    'no band at all',
+    spec({ rebalance: { band: { abovePercent: 0 } } }),
+    ['spec.rebalance.band.abovePercent', 'greater than or equal to 1'],
+  ],
+  [
+    'more moves at once than in an hour',
+    spec({ rebalance: { limits: { maxConcurrentMoves: 5, maxMovesPerHour: 4 } } }),
+    ['spec.rebalance.limits: Invalid value', 'maxConcurrentMoves is above maxMovesPerHour', 'lower the one'],
+  ],
+  [
+    'a pattern without a namespace',
+    spec({ rebalance: { excludeTopicPatterns: ['audit-*'] } }),
+    ['spec.rebalance.excludeTopicPatterns[0]', 'write /<namespace>/<topic>'],
+  ],
+  [
+    'a schedule of four fields',
+    window({ schedule: '0 2 * *' }),
+    ['spec.rebalance.windows[0].schedule', 'write five fields of cron'],
+  ],
+  [
+    'a time zone with a space',
+    window({ timeZone: 'Central Europe' }),
+    ['spec.rebalance.windows[0].timeZone', 'write an IANA time zone'],
+  ],
+  [
+    'two windows of one name',
+    spec({ rebalance: { windows: [night, night] } }),
+    ['spec.rebalance.windows[1]: Duplicate value: {"name":"night"}'],
+  ],
+  [
+    'a rule without topics',
+    rule({ topicPatterns: [] }),
+    ['spec.placement.rules[0].topicPatterns', 'should have at least 1 items'],
+  ],
+  [
+    'a rule without labels',
+    rule({ brokerSelector: { matchLabels: {} } }),
+    ['spec.placement.rules[0].brokerSelector.matchLabels', 'write at least one label of the brokers'],
+  ],
+  [
     'a name too long for a label',
     { metadata: { name: 'a'.repeat(64), namespace } },
     ['metadata.name', 'at most 63 characters'],
@@ -272,6 +334,28 @@ describe('a policy', () => {
       },
       mode: 'Approve',
       ranking: { algorithm: 'DanubeWeightedLoad' },
+      placement: { rules: Array.from({ length: 16 }, (_, index) => ({ ...largestRule, name: `rule-${index}` })) },
+      rebalance: {
+        aggressiveness: 'High',
+        band: { abovePercent: 100, belowPercent: 1 },
+        sustainedSeconds: 86_400,
+        connectedTopics: 'Allow',
+        excludeTopicPatterns: Array.from({ length: 64 }, (_, index) => `/default/${'t'.repeat(240)}-${index}`),
+        limits: {
+          maxConcurrentMoves: 256,
+          maxMovesPerHour: 100_000,
+          maxMovedLoadPercentPerHour: 100,
+          topicCooldownSeconds: 0,
+          minTopicAgeSeconds: 604_800,
+          minActiveBrokers: 10_000,
+        },
+        windows: Array.from({ length: 16 }, (_, index) => ({
+          name: `window-${index}`,
+          schedule: '*/15 8-17 1,15 JAN-MAR MON-FRI',
+          timeZone: 'America/Argentina/ComodRivadavia',
+          durationSeconds: 604_800,
+        })),
+      },
       failover: { samePodWaitSeconds: 3600, resumeOffsets: false, offsetMargin: 2 ** 53 - 1 },
     };
 
@@ -597,6 +681,14 @@ function etcd(change: Record<string, unknown>): Record<string, unknown> {
 
 function endpoints(...list: string[]): Record<string, unknown> {
   return etcd({ endpoints: list });
+}
+
+function window(fields: Record<string, unknown>): Record<string, unknown> {
+  return spec({ rebalance: { windows: [{ ...night, ...fields }] } });
+}
+
+function rule(fields: Record<string, unknown>): Record<string, unknown> {
+  return spec({ placement: { rules: [{ ...payments, ...fields }] } });
 }
 
 function failover(block: Record<string, unknown>): Record<string, unknown> {

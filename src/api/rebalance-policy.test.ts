@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { effectiveRebalance, rebalanceStatus } from './rebalance.ts';
 import {
   effectiveSpec,
   endpointProblem,
@@ -17,6 +18,7 @@ describe('effectiveSpec', () => {
       ...minimal,
       ranking: { algorithm: 'DanubeBalanced' },
       failover: { samePodWaitSeconds: 60, resumeOffsets: true, offsetMargin: 1_000_000 },
+      rebalance: effectiveRebalance(),
     });
   });
 
@@ -36,8 +38,9 @@ describe('effectiveSpec', () => {
   });
 
   it('can be published in the status as it is', () => {
-    const { ranking, failover } = effectiveSpec(minimal);
-    const status = { effective: { ranking, failover, etcd: { storageRootPrefixes: ['/danube-data'] } } };
+    const { ranking, failover, rebalance } = effectiveSpec(minimal);
+    const etcd = { storageRootPrefixes: ['/danube-data'] };
+    const status = { effective: { ranking, failover, rebalance: rebalanceStatus(rebalance), etcd } };
 
     expect(rebalancePolicyResource.schema.shape.status.parse(status)).toEqual(status);
   });

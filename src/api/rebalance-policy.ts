@@ -1,5 +1,13 @@
 import { z } from 'zod';
 import { conditions, count, neverReconciled, observedGeneration, rules, text, u64 } from './fields.ts';
+import { matchLabels } from './label-selector.ts';
+import {
+  type EffectiveRebalance,
+  effectiveRebalance,
+  effectiveRebalanceStatus,
+  placement,
+  rebalance,
+} from './rebalance.ts';
 import { apiVersion, conditionPath, type ObjectMeta, type ResourceDefinition } from './resource.ts';
 
 /** What applies where a policy says nothing. Resolved in code, published in `status.effective` (design §3). */
@@ -21,43 +29,6 @@ const endpointAdvice = `write http://<host>:<port> or https://<host>:<port> with
 
 const rootPrefixForm = '^(/[A-Za-z0-9._-]+)+$';
 
-const labelKeyForm = '^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$';
-const labelKeyAdvice = 'write label keys as the Pods have them, for example app.kubernetes.io/component';
-
-const labelValueForm = '^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$';
-const labelValueAdvice =
-  'write a label value as the Pods have it: letters, digits, ".", "_" and "-", with a letter or digit at both ends';
-
-const labelValue = z
-  .string()
-  .max(63)
-  .regex(new RegExp(labelValueForm), { error: labelValueAdvice })
-  .meta(
-    rules('The value that the label must have.', {
-      rule: `self.matches(r'${labelValueForm}')`,
-      message: labelValueAdvice,
-    }),
-  );
-
-const matchLabels = z
-  .record(z.string().regex(new RegExp(labelKeyForm), { error: labelKeyAdvice }), labelValue)
-  .refine((labels) => Object.keys(labels).length >= 1, { error: 'write at least one label' })
-  .refine((labels) => Object.keys(labels).length <= 16, { error: 'write at most 16 labels' })
-  .meta({
-    minProperties: 1,
-    maxProperties: 16,
-    ...rules(
-      'Labels of the broker Pods: a Pod of the namespace of this policy is a broker of this cluster if it has all of them. ' +
-        '1 to 16 labels.',
-      {
-        rule: 'self.size() > 0',
-        message:
-          'write at least one label that all broker Pods have and no other Pod, for example app.kubernetes.io/component: broker',
-      },
-      { rule: `self.all(key, key.matches(r'${labelKeyForm}'))`, message: labelKeyAdvice },
-    ),
-  });
-
 const endpoint = z
   .string()
   .max(266)
@@ -72,7 +43,14 @@ const endpoint = z
 const spec = z
   .object({
     brokerSelector: z
-      .object({ matchLabels })
+      .object({
+        matchLabels: matchLabels({
+          description:
+            'Labels of the broker Pods: a Pod of the namespace of this policy is a broker of this cluster if it has all of them.',
+          advice:
+            'write at least one label that all broker Pods have and no other Pod, for example app.kubernetes.io/component: broker',
+        }),
+      })
       .meta({ description: 'Which Pods of the namespace of this policy are the brokers.' }),
     etcd: z
       .object({
@@ -127,6 +105,8 @@ const spec = z
         description: `How brokers are ranked. Absent means algorithm ${policyDefaults.ranking.algorithm}.`,
       })
       .exactOptional(),
+    placement: placement.exactOptional(),
+    rebalance: rebalance.exactOptional(),
     failover: z
       .object({
         samePodWaitSeconds: z
@@ -187,6 +167,7 @@ const effective = z
         offsetMargin: count('Offsets; the margin in use.'),
       })
       .meta({ description: 'Resolved spec.failover.' }),
+    rebalance: effectiveRebalanceStatus.exactOptional(),
   })
   .meta({ description: 'The settings in use, defaults filled in. Absent until the spec has been accepted.' });
 
@@ -275,6 +256,7 @@ export interface RebalancePolicy {
 export interface EffectiveSpec extends RebalancePolicySpec {
   readonly ranking: Required<NonNullable<RebalancePolicySpec['ranking']>>;
   readonly failover: Required<NonNullable<RebalancePolicySpec['failover']>>;
+  readonly rebalance: EffectiveRebalance;
 }
 
 /** Fills in what the spec leaves out. */
@@ -283,6 +265,7 @@ export function effectiveSpec(spec: RebalancePolicySpec): EffectiveSpec {
     ...spec,
     ranking: { ...policyDefaults.ranking, ...spec.ranking },
     failover: { ...policyDefaults.failover, ...spec.failover },
+    rebalance: effectiveRebalance(spec.rebalance),
   };
 }
 

@@ -7,6 +7,15 @@ export interface ReferenceEntry {
   readonly resource: ResourceDefinition;
   readonly conditions: ConditionCatalogue;
   readonly example?: string;
+  readonly tables?: readonly ReferenceTable[];
+}
+
+/** What is read best as a table: a heading, a sentence, the names of the columns and the rows. */
+export interface ReferenceTable {
+  readonly title: string;
+  readonly text: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
 }
 
 /** The API reference, as Markdown. */
@@ -24,7 +33,7 @@ export function apiReference(entries: readonly ReferenceEntry[]): string {
     .concat('\n');
 }
 
-function kindSection({ resource, conditions, example }: ReferenceEntry): string[] {
+function kindSection({ resource, conditions, example, tables = [] }: ReferenceEntry): string[] {
   const schema = toStructural(resource.schema);
   return [
     `## ${resource.kind}`,
@@ -33,6 +42,7 @@ function kindSection({ resource, conditions, example }: ReferenceEntry): string[
     ...(example === undefined ? [] : [`\`\`\`yaml\n${example}\`\`\``]),
     '### Fields',
     table(['Field', 'Type', 'Description'], fieldRows(schema, '')),
+    ...tables.flatMap(({ title, text, head, rows }) => [`### ${title}`, text, table(head, rows)]),
     ...ruleSection(schema),
     '### Columns',
     table(

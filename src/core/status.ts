@@ -7,6 +7,7 @@ import {
   removeCondition,
   setCondition,
 } from '../api/conditions.ts';
+import { rebalanceStatus } from '../api/rebalance.ts';
 import type { EffectiveSpec, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
 import type { Wait } from './assignment.ts';
 import { type BrokerFacts, brokersByPod } from './brokers.ts';
@@ -254,6 +255,7 @@ export function policyStatus(facts: PolicyFacts, previous: RebalancePolicyStatus
         etcd: { storageRootPrefixes: storageRoots(effective, cluster?.snapshot) },
         ranking: effective.ranking,
         failover: effective.failover,
+        rebalance: rebalanceStatus(effective.rebalance),
       },
     }),
     ...(authority.clusterUID !== undefined && { clusterUID: authority.clusterUID }),
