@@ -1,0 +1,89 @@
+/** When topics may move for balance: windows that open by a schedule of cron, in a time zone, for a while. */
+import { Cron } from 'croner';
+import { isProblem, type Problem } from '../../api/problem.ts';
+import type { WindowSpec } from '../../api/rebalance.ts';
+
+/** A stretch of time in which moves may run. Milliseconds since 1970, UTC. */
+export interface Opening {
+  readonly fromMs: number;
+  readonly untilMs: number;
+  /** Undefined where no window is needed. */
+  readonly window: string | undefined;
+}
+
+export interface Calendar {
+  /** The first stretch of at least `neededMs` that begins at `afterMs` or later; undefined if none does within four years. */
+  next(afterMs: number, neededMs: number): Opening | undefined;
+}
+
+/** So that a leap day is found. */
+const HORIZON_MS = (4 * 365 + 2) * 86_400_000;
+
+/** Of no windows: always open. The problem names the window and the field. */
+export function createCalendar(windows: readonly WindowSpec[]): Calendar | Problem {
+  if (windows.length === 0) {
+    return { next: (afterMs) => ({ fromMs: afterMs, untilMs: Number.POSITIVE_INFINITY, window: undefined }) };
+  }
+  const calendars: Calendar[] = [];
+  for (const [index, window] of windows.entries()) {
+    const calendar = createWindowCalendar(window);
+    if (isProblem(calendar)) return { problem: `windows[${index}].${calendar.problem}` };
+    calendars.push(calendar);
+  }
+  return { next: (afterMs, neededMs) => earliest(calendars.map((one) => one.next(afterMs, neededMs))) };
+}
+
+function earliest(openings: readonly (Opening | undefined)[]): Opening | undefined {
+  let best: Opening | undefined;
+  for (const opening of openings) {
+    if (opening !== undefined && (best === undefined || opening.fromMs < best.fromMs)) best = opening;
+  }
+  return best;
+}
+
+function createWindowCalendar(window: WindowSpec): Calendar | Problem {
+  const cron = parseSchedule(window);
+  if (isProblem(cron)) return cron;
+  const durationMs = window.durationSeconds * 1000;
+  // A window that is still open has opened less than its duration ago.
+  const openingAfter = (afterMs: number): number | undefined => cron.nextRun(new Date(afterMs))?.getTime();
+  return {
+    next(afterMs, neededMs) {
+      if (neededMs > durationMs) return undefined;
+      let opensMs = openingAfter(afterMs - durationMs);
+      // What is left of the openings that have begun may be too short; the first that begins later is long enough.
+      while (opensMs !== undefined && opensMs <= afterMs + HORIZON_MS) {
+        const fromMs = Math.max(opensMs, afterMs);
+        if (opensMs + durationMs - fromMs >= neededMs && opensMs + durationMs > fromMs) {
+          return { fromMs, untilMs: opensMs + durationMs, window: window.name };
+        }
+        opensMs = openingAfter(opensMs);
+      }
+      return undefined;
+    },
+  };
+}
+
+function parseSchedule({ schedule, timeZone = 'UTC' }: WindowSpec): Cron | Problem {
+  if (!isTimeZone(timeZone)) {
+    return { problem: `timeZone: expected an IANA time zone such as Europe/Berlin, found ${JSON.stringify(timeZone)}` };
+  }
+  try {
+    const cron = new Cron(schedule, { paused: true, mode: '5-part', timezone: timeZone });
+    if (cron.nextRun(new Date(0)) !== null) return cron;
+    return { problem: `schedule: expected a date that exists, found ${JSON.stringify(schedule)}, which never comes` };
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).replace(/^\w+: /, '');
+    return { problem: `schedule: expected five fields of cron, found ${JSON.stringify(schedule)}: ${reason}` };
+  }
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
