@@ -4,15 +4,19 @@
  */
 import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
 import { createPlaces } from './places.ts';
-import type {
-  AgentUsage,
-  BrokerContainer,
-  BrokerPod,
-  BrokerReport,
-  Delivery,
-  RememberedBroker,
-  Snapshot,
-  UnassignedMarker,
+import {
+  type AgentUsage,
+  type BrokerContainer,
+  type BrokerPod,
+  type BrokerReport,
+  type Delivery,
+  NO_OWNER,
+  type RememberedBroker,
+  type ReportedTopics,
+  SEVERAL_OWNERS,
+  type Snapshot,
+  type TopicNumbers,
+  type UnassignedMarker,
 } from './snapshot.ts';
 
 export const NAMESPACE = 'messaging';
@@ -40,7 +44,9 @@ export interface BrokerParts {
   readonly reportedAt?: number | false;
   /** Revision of the last report. Default: just after the registration, or 1. */
   readonly reportRevision?: number;
-  readonly load?: Partial<Omit<BrokerReport, 'timestamp' | 'modRevision'>>;
+  readonly load?: Partial<Omit<BrokerReport, 'timestamp' | 'modRevision' | 'topics'>>;
+  /** What its report says of topics, by name. Default nothing. */
+  readonly topicLoads?: Readonly<Record<string, TopicLoadParts>>;
   /** false: reports as brokers of 0.6 do, which give no time. */
   readonly reportsTime?: boolean;
   /** Second in which its first report was seen. Default: long ago. */
@@ -50,6 +56,13 @@ export interface BrokerParts {
   /** false: seen by nobody of us before it was gone. Default: from the Pod of that name in the snapshot. */
   readonly remembered?: Partial<RememberedBroker> | false;
   readonly deadSince?: number | undefined;
+}
+
+export interface TopicLoadParts {
+  readonly messagesPerSecond?: number;
+  readonly bytesPerSecond?: number;
+  readonly producers?: number;
+  readonly consumers?: number;
 }
 
 export interface PodParts extends Partial<Omit<BrokerPod, 'container'>> {
@@ -124,6 +137,7 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
     if (ids.length > 0) owners.set(name, new Map(ids.map((id) => [id, assignedAt])));
     for (const id of ids) topicsOf.set(id, (topicsOf.get(id) ?? new Set()).add(name));
   }
+  const topicNumbers = numberTopics(topics);
   return {
     revision: 10_000,
     registrations: new Map(
@@ -140,12 +154,12 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
     ),
     reports: new Map(
       brokers.flatMap((broker, index) => {
-        const { id, reportedAt = 0, reportRevision, load = {} } = broker;
+        const { id, reportedAt = 0, reportRevision, load = {}, topicLoads = {} } = broker;
         if (reportedAt === false) return [];
         const modRevision = reportRevision ?? (registrationOf(broker, index) ?? 0) + 1;
         const sums = { messagesPerSecond: 0, bytesPerSecond: 0, connections: 0, backlogMessages: 0, ...load };
         const timestamp = broker.reportsTime === false ? undefined : Math.floor(at(reportedAt) / 1000);
-        return [[id, { timestamp, ...sums, modRevision }]];
+        return [[id, { timestamp, ...sums, topics: reportTopics(topicLoads, topicNumbers), modRevision }]];
       }),
     ),
     owners,
@@ -160,6 +174,7 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
     createdAt: new Map(topics.map(({ name, createdAt = 1 }) => [name, createdAt])),
     reliableTopics: topics.filter((topic) => deliveryOf(topic) === 'Reliable').length,
     topics: new Set(topics.filter(({ exists }) => exists !== false).map(({ name }) => name)),
+    topicNumbers,
     deliveries: new Map(
       topics.flatMap((topic) => {
         const delivery = deliveryOf(topic);
@@ -188,6 +203,44 @@ function buildMetadata(brokers: readonly BrokerParts[], topics: readonly TopicPa
     leader: undefined,
     own: new Map(),
     problems: new Map(),
+  };
+}
+
+function numberTopics(topics: readonly TopicParts[]): TopicNumbers {
+  const names = topics.map(({ name }) => name);
+  const numbers = new Map(names.map((name, number) => [name, number]));
+  const brokers = [...new Set(topics.flatMap(({ owners = [] }) => owners))];
+  return {
+    table: names,
+    size: names.length,
+    brokers,
+    numberOf: (topic) => numbers.get(topic),
+    nameOf: (number) => names[number] ?? '',
+    isReliable(number) {
+      const topic = topics[number];
+      return topic !== undefined && deliveryOf(topic) === 'Reliable';
+    },
+    ownerOf(number) {
+      const [owner, ...others] = topics[number]?.owners ?? [];
+      if (owner === undefined) return NO_OWNER;
+      return others.length > 0 ? SEVERAL_OWNERS : brokers.indexOf(owner);
+    },
+  };
+}
+
+function reportTopics(loads: Readonly<Record<string, TopicLoadParts>>, numbers: TopicNumbers): ReportedTopics {
+  const rows = Object.entries(loads).map(([name, load]) => {
+    const number = numbers.numberOf(name);
+    if (number === undefined) throw new Error(`a report has topic ${name}, which is not among the topics`);
+    return { number, load };
+  });
+  const column = (of: keyof TopicLoadParts) => Float32Array.from(rows, ({ load }) => load[of] ?? 0);
+  return {
+    topic: Int32Array.from(rows, ({ number }) => number),
+    messagesPerSecond: column('messagesPerSecond'),
+    bytesPerSecond: column('bytesPerSecond'),
+    producers: column('producers'),
+    consumers: column('consumers'),
   };
 }
 

@@ -20,8 +20,39 @@ export interface BrokerReport {
   readonly bytesPerSecond: number;
   readonly connections: number;
   readonly backlogMessages: number;
+  /** What it says of each of its topics; none once the broker is no longer registered, and in reports of 0.6. */
+  readonly topics: ReportedTopics;
   readonly modRevision: number;
 }
+
+/** Rows of a report, in columns: a million objects would not fit (design §9). Backlog is missing: it is always 0 (contract 4.1). */
+export interface ReportedTopics {
+  /** By their number in `TopicNumbers`. A topic may have gone to another broker since. */
+  readonly topic: Int32Array;
+  /** Of what came in. */
+  readonly messagesPerSecond: Float32Array;
+  readonly bytesPerSecond: Float32Array;
+  readonly producers: Float32Array;
+  readonly consumers: Float32Array;
+}
+
+/** Every topic by a number, for what is counted in columns. */
+export interface TopicNumbers {
+  /** A topic keeps its number for as long as this is the same object. */
+  readonly table: object;
+  /** Numbers are below this; a few belong to topics that are gone. */
+  readonly size: number;
+  numberOf(topic: string): number | undefined;
+  nameOf(number: number): string;
+  /** Index into `brokers`, or one of `NO_OWNER`, `SEVERAL_OWNERS`. */
+  ownerOf(number: number): number;
+  isReliable(number: number): boolean;
+  /** Every broker that owns a topic, and others that once did. */
+  readonly brokers: readonly string[];
+}
+
+export const NO_OWNER = -1;
+export const SEVERAL_OWNERS = -2;
 
 export interface UnassignedMarker {
   readonly kind: 'new' | 'unload' | 'rebalance' | 'drain_redirect' | 'unknown';
@@ -65,6 +96,7 @@ export interface ClusterMetadata {
   readonly markers: ReadonlyMap<string, UnassignedMarker>;
   /** Topics that exist (`/namespaces/N/topics/N/T`). */
   readonly topics: TopicSet;
+  readonly topicNumbers: TopicNumbers;
   readonly reliableTopics: number;
   /** Create revision of the key by which a topic exists. */
   readonly createdAt: Lookup<number>;

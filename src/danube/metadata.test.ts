@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ClusterMetadata } from '../core/snapshot.ts';
+import type { BrokerReport, ClusterMetadata } from '../core/snapshot.ts';
 import { type RecordedEvent, recordedEvents, recordedSnapshot } from './fixtures.ts';
 import { createMetadataFold, type MetadataFold, type StoredKey } from './metadata.ts';
 
@@ -17,7 +17,9 @@ function plain(metadata: ClusterMetadata) {
     leader: metadata.leader,
     registrations: sorted(metadata.registrations),
     states: sorted(metadata.states),
-    reports: sorted(metadata.reports),
+    reports: sorted(metadata.reports).map(
+      ([broker, report]) => [broker, plainReport(metadata, broker, report)] as const,
+    ),
     markers: sorted(metadata.markers),
     sealed: sorted(metadata.sealed),
     problems: sorted(metadata.problems),
@@ -30,6 +32,16 @@ function plain(metadata: ClusterMetadata) {
     owners: [...named].sort().map((topic) => [topic, sorted(metadata.owners.get(topic) ?? new Map())]),
     deliveries: [...named].sort().map((topic) => [topic, metadata.deliveries.get(topic)]),
   };
+}
+
+/**
+ * A report with the topics that its broker has now: whether one that is gone since is still known depends on what was read.
+ */
+function plainReport({ owners, topicNumbers }: ClusterMetadata, broker: string, { topics, ...sums }: BrokerReport) {
+  const rows = [...topics.topic]
+    .map((number, row) => [topicNumbers.nameOf(number), topics.bytesPerSecond[row], topics.producers[row]] as const)
+    .filter(([topic]) => owners.get(topic)?.has(broker));
+  return { ...sums, topics: rows.sort() };
 }
 
 function sorted<T>(map: ReadonlyMap<string, T>): readonly (readonly [string, T])[] {
@@ -283,6 +295,68 @@ describe('what no broker writes', () => {
     put(fold, '/cluster/load/1', `{"broker_id":1,"resources_usage":[],"timestamp":1,"topics":[${topic}]}`, 1);
 
     expect(fold.metadata.reports.get('1')).toMatchObject({ messagesPerSecond: 0, bytesPerSecond: 0, connections: 0 });
+  });
+});
+
+describe('what a report says of each topic', () => {
+  const topicLoad = (topic: string, bytes: number) =>
+    `{"topic_name":"${topic}","message_rate":10,"byte_rate":${bytes},"producer_count":1,"consumer_count":2}`;
+  const report = (...topics: string[]) =>
+    `{"broker_id":1,"resources_usage":[],"timestamp":1,"topics":[${topics.join(',')}]}`;
+  const registration =
+    '{"broker_url":"http://10.0.0.7:6650","connect_url":"http://10.0.0.7:6650","admin_addr":"http://0.0.0.0:50051"}';
+
+  function foldWithBroker(): MetadataFold {
+    const fold = createMetadataFold();
+    put(fold, '/cluster/register/1', registration, 1);
+    put(fold, '/cluster/brokers/1/default/a', 'null', 2);
+    put(fold, '/cluster/brokers/1/default/b', 'null', 3);
+    return fold;
+  }
+
+  it('is held in columns, by the numbers of the topics', () => {
+    const fold = foldWithBroker();
+    put(fold, '/cluster/load/1', report(topicLoad('/default/b', 2048), topicLoad('/default/a', -5)), 4);
+
+    const { reports, topicNumbers } = fold.metadata;
+    const topics = reports.get('1')?.topics;
+    expect([...(topics?.topic ?? [])].map(topicNumbers.nameOf)).toEqual(['/default/b', '/default/a']);
+    expect(topics).toMatchObject({
+      messagesPerSecond: Float32Array.of(10, 10),
+      bytesPerSecond: Float32Array.of(2048, 0),
+      producers: Float32Array.of(1, 1),
+      consumers: Float32Array.of(2, 2),
+    });
+  });
+
+  it('leaves out topics that never were, so that old reports do not fill the memory with names', () => {
+    const fold = foldWithBroker();
+    put(fold, '/cluster/load/1', report(topicLoad('/default/gone', 1), topicLoad('/default/a', 1)), 4);
+
+    const { reports, topicNumbers } = fold.metadata;
+    expect([...(reports.get('1')?.topics.topic ?? [])].map(topicNumbers.nameOf)).toEqual(['/default/a']);
+    expect(topicNumbers.numberOf('/default/gone')).toBeUndefined();
+  });
+
+  it('is forgotten with the registration of its broker; the sums stay', () => {
+    const fold = foldWithBroker();
+    put(fold, '/cluster/load/1', report(topicLoad('/default/a', 2048)), 4);
+    const before = fold.metadata;
+
+    fold.delete('/cluster/register/1', 5);
+
+    expect(fold.metadata.reports.get('1')).toMatchObject({
+      bytesPerSecond: 2048,
+      topics: { topic: new Int32Array(0) },
+    });
+    expect(before.reports.get('1')?.topics.topic).toHaveLength(1);
+  });
+
+  it('is nothing in a report of 0.6, which has only names', () => {
+    const fold = foldWithBroker();
+    put(fold, '/cluster/load/1', '{"resources_usage":[],"topic_list":["/default/a"],"topics_len":1}', 4);
+
+    expect(fold.metadata.reports.get('1')?.topics.topic).toHaveLength(0);
   });
 });
 

@@ -11,6 +11,7 @@ import type {
   UnassignedMarker,
 } from '../core/snapshot.ts';
 import { type ParsedKey, parseKey } from './keys.ts';
+import { NO_TOPICS, toReportedTopics } from './reported-topics.ts';
 import { createTopicTable, type TopicColumns } from './topic-table.ts';
 import {
   type Decoded,
@@ -63,6 +64,8 @@ export function createMetadataFold(): MetadataFold {
   const unowned = createCopyOnWrite<true>();
   const storageRoots = createCopyOnWrite<true>();
   const reportKeys = new Map<string, string>();
+  /** Brokers whose report is held with its topics. */
+  const detailed = new Set<string>();
   let leader: ClusterMetadata['leader'];
   let revision = 0;
   let snapshot: ClusterMetadata | undefined;
@@ -137,7 +140,12 @@ export function createMetadataFold(): MetadataFold {
       case 'loadReport':
         keep(key, parsed, decodeLoadReport(value, parsed.broker), (report) => {
           reportKeys.set(parsed.broker, key);
-          reports.set(parsed.broker, sumReport(report, modRevision));
+          reports.set(parsed.broker, {
+            ...sumReport(report, modRevision),
+            // Those of 0.6 are names without figures.
+            topics: report.format === '0.6' ? NO_TOPICS : toReportedTopics(report.topics, table.indexOf),
+          });
+          detailed.add(parsed.broker);
         });
         break;
       case 'sealedState':
@@ -196,8 +204,19 @@ export function createMetadataFold(): MetadataFold {
     registrations.set(broker, { ...known, createRevision });
   }
 
+  /** A broker has a new id after each restart and its report stays for ever (contract 4.1): without bounds they would add up. */
+  function forgetTopicsOfGoneBrokers(): void {
+    for (const broker of detailed) {
+      if (registrations.has(broker)) continue;
+      const report = reports.get(broker);
+      if (report !== undefined) reports.set(broker, { ...report, topics: NO_TOPICS });
+      detailed.delete(broker);
+    }
+  }
+
   function takeSnapshot(): ClusterMetadata {
     const columns = table.snapshot();
+    forgetTopicsOfGoneBrokers();
     return {
       revision,
       leader,
@@ -244,7 +263,10 @@ export function createMetadataFold(): MetadataFold {
 
 function topicViews(
   columns: TopicColumns,
-): Pick<ClusterMetadata, 'owners' | 'doublyOwned' | 'deliveries' | 'createdAt' | 'topics' | 'topicsOf'> {
+): Pick<
+  ClusterMetadata,
+  'owners' | 'doublyOwned' | 'deliveries' | 'createdAt' | 'topics' | 'topicsOf' | 'topicNumbers'
+> {
   const at = <T>(topic: string, read: (index: number) => T | undefined): T | undefined => {
     const index = columns.indexOf(topic);
     return index === undefined ? undefined : read(index);
@@ -259,6 +281,7 @@ function topicViews(
     deliveries: { get: (topic) => at(topic, columns.deliveryOf) },
     createdAt: { get: (topic) => at(topic, columns.createdAt) },
     topics: setOf(columns.existing, columns.existingTopics),
+    topicNumbers: columns.numbers,
     topicsOf: new Map(
       [...columns.owned].map(([broker, size]) => [broker, setOf(size, () => columns.topicsOf(broker))]),
     ),
@@ -347,7 +370,7 @@ function createCopyOnWrite<T>(): CopyOnWrite<T> {
   };
 }
 
-function sumReport({ timestamp, topics, format }: LoadReport, modRevision: number): BrokerReport {
+function sumReport({ timestamp, topics, format }: LoadReport, modRevision: number): Omit<BrokerReport, 'topics'> {
   const sums = { messagesPerSecond: 0, bytesPerSecond: 0, connections: 0, backlogMessages: 0 };
   for (const topic of topics) {
     // What no broker reports (less than nothing, half a producer) must not reach the status, which has bounds.

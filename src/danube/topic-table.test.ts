@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { NO_OWNER, SEVERAL_OWNERS } from '../core/snapshot.ts';
 import { createTopicTable, type TopicColumns, type TopicTable } from './topic-table.ts';
 
 const TOPICS = ['/default/a', '/default/b', '/orders/new', '/default/a-part-0'];
@@ -57,6 +58,12 @@ function readModel({ owners, existing, deliveries }: Model): unknown {
     reliable: TOPICS.filter((name) => deliveries[name] === 'Reliable').length,
     deliveries: Object.fromEntries(TOPICS.map((name) => [name, deliveries[name]])),
     topicsOf: Object.fromEntries(BROKERS.map((id) => [id, TOPICS.filter((name) => owners[name]?.[id] !== undefined)])),
+    onlyOwners: Object.fromEntries(
+      TOPICS.map((name) => {
+        const [owner, ...others] = Object.keys(owners[name] ?? {});
+        return [name, owner === undefined ? 'nobody' : others.length > 0 ? 'several' : owner];
+      }),
+    ),
   };
 }
 
@@ -75,7 +82,16 @@ function readColumns(columns: TopicColumns): unknown {
     topicsOf: Object.fromEntries(
       BROKERS.map((id) => [id, TOPICS.filter((name) => [...columns.topicsOf(id)].includes(name))]),
     ),
+    onlyOwners: Object.fromEntries(TOPICS.map((name) => [name, onlyOwner(columns, name)])),
   };
+}
+
+function onlyOwner({ numbers }: TopicColumns, name: string): string {
+  const number = numbers.numberOf(name);
+  if (number === undefined) return 'nobody';
+  expect(numbers.nameOf(number)).toBe(name);
+  const owner = numbers.ownerOf(number);
+  return owner === NO_OWNER ? 'nobody' : owner === SEVERAL_OWNERS ? 'several' : (numbers.brokers[owner] ?? '?');
 }
 
 describe('the table of topics', () => {

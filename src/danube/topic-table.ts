@@ -4,6 +4,8 @@
  * a few hundred pointers and never changes.
  */
 
+import { NO_OWNER, SEVERAL_OWNERS, type TopicNumbers } from '../core/snapshot.ts';
+
 const CHUNK = 4096;
 
 const EXISTS = 1;
@@ -40,11 +42,14 @@ export interface TopicColumns {
   ownersOf(index: number): Owners | undefined;
   topicsOf(broker: string): Iterable<string>;
   existingTopics(): Iterable<string>;
+  readonly numbers: TopicNumbers;
 }
 
 export interface TopicTable {
   /** Makes room for the topic if it is new. */
   intern(topic: string): number;
+  /** Undefined for a topic that never was. */
+  indexOf(topic: string): number | undefined;
   /** How many of the topics that ever were are gone: their names stay until everything is read again. */
   gone(): number;
   nameOf(index: number): string;
@@ -144,6 +149,7 @@ export function createTopicTable(): TopicTable {
       return names.length - 1;
     },
 
+    indexOf: (topic) => indexes.get(topic),
     nameOf: (index) => names[index] ?? '',
     gone: () => names.length - existing,
     exists: (index) => (flagsOf(index) & EXISTS) !== 0,
@@ -229,15 +235,16 @@ interface ColumnState {
 function columnsOf(state: ColumnState): TopicColumns {
   const { chunks, several, names, brokers } = state;
   const flagsOf = (index: number) => chunks[Math.floor(index / CHUNK)]?.flags[index % CHUNK] ?? 0;
+  const indexOf = (topic: string) => {
+    const index = state.indexes.get(topic);
+    return index !== undefined && index < state.topics ? index : undefined;
+  };
   return {
     existing: state.existing,
     reliable: state.reliable,
     owned: state.owned,
     doublyOwned: [...several.keys()].map((index) => names[index] ?? ''),
-    indexOf(topic) {
-      const index = state.indexes.get(topic);
-      return index !== undefined && index < state.topics ? index : undefined;
-    },
+    indexOf,
     exists: (index) => (flagsOf(index) & EXISTS) !== 0,
     createdAt: (index) => chunks[Math.floor(index / CHUNK)]?.created[index % CHUNK] || undefined,
     deliveryOf(index) {
@@ -266,6 +273,19 @@ function columnsOf(state: ColumnState): TopicColumns {
       for (let index = 0; index < state.topics; index++) {
         if ((flagsOf(index) & EXISTS) !== 0) yield names[index] ?? '';
       }
+    },
+    numbers: {
+      // The names are the table's own, whatever the snapshot.
+      table: names,
+      size: state.topics,
+      brokers,
+      numberOf: indexOf,
+      nameOf: (index) => names[index] ?? '',
+      isReliable: (index) => (flagsOf(index) & RELIABLE) !== 0,
+      ownerOf(index) {
+        const owner = chunks[Math.floor(index / CHUNK)]?.owner[index % CHUNK] ?? 0;
+        return owner > 0 ? owner - 1 : owner === 0 ? NO_OWNER : SEVERAL_OWNERS;
+      },
     },
   };
 }
