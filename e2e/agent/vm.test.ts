@@ -1,0 +1,206 @@
+/**
+ * The agent as it ships, in a virtual machine with a real cgroup v2 and containers with pid, mount, cgroup and network namespaces of their
+ * own. One machine for all; what it found is judged here.
+ */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type AgentReport, parseReport } from '../../src/api/agent-report.ts';
+import { deviation, summedRate } from './vm/figures.ts';
+import type { Findings } from './vm/guest/main.ts';
+import { runMachine } from './vm/machine.ts';
+
+const MIB = 1024 * 1024;
+
+let findings: Findings;
+beforeAll(async () => {
+  findings = await runMachine({
+    log: (line) => process.stderr.write(`${line}\n`),
+    burnSeconds: 3,
+    timeoutMs: 300_000,
+  });
+}, 900_000);
+
+describe('an agent beside the broker, with shareProcessNamespace', () => {
+  it('proves whose figures it reports, with no more rights than the broker has', () => {
+    const { first } = findings.besideBroker;
+
+    expect(parseReport(JSON.stringify(first))).toEqual(first);
+    expect(first).toMatchObject({
+      mode: 'shared-pid',
+      identity: { state: 'proven', reason: null },
+      cpu: { source: 'cgroup-v2', limitCores: 1.5, cores: null },
+      memory: { source: 'cgroup-v2', limitBytes: 256 * MIB },
+      disk: { source: 'cgroup-v2' },
+    });
+  });
+
+  it('measures CPU within 1 % of what the process says it used', () => {
+    const { before, after, usedSeconds } = findings.besideBroker.cpu;
+
+    expect(deviation(cpuSecondsBetween(before, after), usedSeconds)).toBeLessThan(0.01);
+  });
+
+  it("measures memory within 1 % of the kernel's own files", () => {
+    const { report, usageBytes, workingSetBytes, partsBytes } = findings.besideBroker.memory;
+
+    expect(workingSetBytes).toBeGreaterThan(64 * MIB);
+    expect(deviation(report.memory.workingSetBytes, workingSetBytes)).toBeLessThan(0.01);
+    expect(deviation(report.memory.usageBytes, usageBytes)).toBeLessThan(0.01);
+    expect(deviation(report.memory.usageBytes, partsBytes)).toBeLessThan(0.01);
+  });
+
+  it('measures what goes to the disk and comes from it within 1 % of the bytes written and read', () => {
+    const { bytes, kernel, idle, reports } = findings.besideBroker.disk;
+
+    expect(kernel).toContain(`wbytes=${bytes} `);
+    expect(idle.disk).toMatchObject({ readBytesPerSecond: 0, writeBytesPerSecond: 0 });
+    expect(
+      deviation(
+        summedRate(reports, ({ disk }) => disk.writeBytesPerSecond),
+        bytes,
+      ),
+    ).toBeLessThan(0.01);
+    // The kernel reads a little ahead.
+    const read = Number(/rbytes=(\d+)/.exec(kernel)?.[1]);
+    expect(read).toBeGreaterThanOrEqual(bytes);
+    expect(
+      deviation(
+        summedRate(reports, ({ disk }) => disk.readBytesPerSecond),
+        read,
+      ),
+    ).toBeLessThan(0.01);
+  });
+
+  it('measures the network of the whole Pod, as the other end of its link counts it, and not what stays within', () => {
+    const { bytes, kernelBytes, reports } = findings.besideBroker.network;
+
+    expect(kernelBytes).toBeGreaterThanOrEqual(bytes);
+    expect(
+      deviation(
+        summedRate(reports, ({ network }) => network.sentBytesPerSecond),
+        kernelBytes,
+      ),
+    ).toBeLessThan(0.02);
+    expect(reports.map(({ network }) => network.errorsPerSecond)).not.toContainEqual(expect.toSatisfy((it) => it > 0));
+  });
+
+  it('counts the open files', () => {
+    const { report, open, limits } = findings.besideBroker.files;
+
+    expect(report.fileDescriptors).toMatchObject({ open, limit: Number(/^Max open files +(\d+)/m.exec(limits)?.[1]) });
+  });
+});
+
+describe('an agent that cannot know', () => {
+  it('as another user says so, and which user it must be', () => {
+    expect(findings.besideBroker.otherUser).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining('runAsUser') },
+      cpu: { usageSeconds: null },
+    });
+  });
+
+  it("does not pass another container's cgroup off as the broker's: its limits are not those of the broker", () => {
+    const { identity } = findings.besideBroker.misled;
+
+    expect(identity).toEqual({ state: 'unproven', reason: expect.stringContaining('limit') });
+  });
+
+  it('as a sidecar that sees nothing but itself reports nothing, instead of itself', () => {
+    const { blind } = findings.apart;
+
+    expect(blind).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining('shareProcessNamespace') },
+      broker: null,
+      cpu: { source: null, usageSeconds: null },
+      memory: { source: null, usageBytes: null },
+    });
+  });
+});
+
+describe('an agent within the container of the broker', () => {
+  it('measures the container, and says that it is in it', () => {
+    const { before, after, usedSeconds } = findings.withinBroker;
+
+    expect(after).toMatchObject({ mode: 'self', identity: { state: 'proven' }, cpu: { source: 'cgroup-v2' } });
+    // It uses CPU itself, in the same cgroup.
+    expect(cpuSecondsBetween(before, after)).toBeGreaterThan(usedSeconds);
+  });
+});
+
+describe("an agent that sees the machine's cgroups, and no process but its own", () => {
+  it('finds the container of its Pod and measures it within 1 %', () => {
+    const { before, after, usedSeconds } = findings.apart.host;
+
+    expect(after).toMatchObject({ mode: 'host', cpu: { source: 'cgroup-v2' }, memory: { limitBytes: 256 * MIB } });
+    expect(deviation(cpuSecondsBetween(before, after), usedSeconds)).toBeLessThan(0.01);
+  });
+});
+
+describe('a broker that wants more than it may have', () => {
+  it('is throttled, for as long as the kernel says', () => {
+    const { idle, throttled } = findings.limits;
+    const seconds = Number(throttled.report.cpu.throttledSeconds) - Number(idle.report.cpu.throttledSeconds);
+    const shares = throttled.reports.map(({ cpu }) => Number(cpu.throttledShare));
+
+    expect(throttled.report.cpu.limitCores).toBe(0.2);
+    expect(throttled.kernel.throttledSeconds).toBeGreaterThan(1);
+    expect(deviation(seconds, throttled.kernel.throttledSeconds - idle.kernel.throttledSeconds)).toBeLessThan(0.01);
+    expect(Math.max(...shares)).toBeGreaterThan(0.9);
+    expect(Math.max(...shares)).toBeLessThanOrEqual(1);
+  });
+
+  it('suffers, for as long as the kernel says', () => {
+    const { idle, throttled } = findings.limits;
+    const seconds = summedRate(throttled.reports, ({ cpu }) => cpu.pressure?.someShare ?? null);
+
+    expect(throttled.kernel.stalledSeconds - idle.kernel.stalledSeconds).toBeGreaterThan(1);
+    expect(deviation(seconds, throttled.kernel.stalledSeconds - idle.kernel.stalledSeconds)).toBeLessThan(0.05);
+  });
+
+  it('is seen to lose processes for want of memory', () => {
+    const { idle, killed } = findings.limits;
+
+    expect(killed.ended).toBe('SIGKILL');
+    expect(idle.report.memory.oomKills).toBe(0);
+    expect(killed.report.memory.oomKills).toBe(killed.kernel.oomKills);
+    expect(killed.kernel.oomKills).toBe(1);
+  });
+
+  it('is not said to be at ease when the kernel does not say', () => {
+    expect(findings.limits.withoutPressure).toMatchObject({
+      cpu: { source: 'cgroup-v2', pressure: null },
+      memory: { pressure: null },
+      disk: { pressure: null },
+    });
+  });
+});
+
+describe('a broker that restarts between two samples', () => {
+  it('costs one sample of rates, and makes no spike', () => {
+    const { before, restarted } = findings.restarts;
+    const afterwards = restarted.filter(({ broker }) => broker !== null && broker.pid !== before.broker?.pid);
+    const cores = restarted.map(({ cpu }) => Number(cpu.cores));
+
+    expect(afterwards[0]?.cpu).toMatchObject({ usageSeconds: expect.any(Number), cores: null });
+    expect(afterwards[1]?.cpu.cores).toEqual(expect.any(Number));
+    // The machine has two.
+    expect(Math.max(...cores)).toBeLessThan(2.1);
+  });
+
+  it('is not mistaken for the next process that gets its pid', () => {
+    const { pid, taken } = findings.restarts;
+
+    expect(pid).toBeGreaterThan(1);
+    expect(taken).toMatchObject({ broker: null, identity: { state: 'unproven' }, cpu: { usageSeconds: null } });
+  });
+
+  it('is known to be another when it gets the pid that it had', () => {
+    const { pid, restarted, back } = findings.restarts;
+
+    expect(back).toMatchObject({ broker: { pid }, identity: { state: 'proven' }, cpu: { cores: null } });
+    expect(back.broker?.startedAt).toBeGreaterThan(restarted.at(-1)?.broker?.startedAt ?? Number.POSITIVE_INFINITY);
+  });
+});
+
+function cpuSecondsBetween(earlier: AgentReport, later: AgentReport): number {
+  return Number(later.cpu.usageSeconds ?? Number.NaN) - Number(earlier.cpu.usageSeconds ?? Number.NaN);
+}

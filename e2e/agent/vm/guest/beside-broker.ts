@@ -1,0 +1,122 @@
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { startAgent, type WatchedAgent } from './agent.ts';
+import { type Broker, startBroker } from './broker-container.ts';
+import { type Pod, processesOf, readKeyed, readNumber, startPod } from './containers.ts';
+
+const MIB = 1024 * 1024;
+const MEMORY_LIMIT = 256 * MIB;
+const NEIGHBOUR_PORT = 7000;
+
+/** A sidecar in a Pod with shareProcessNamespace, which is the usual way. */
+export async function measureBesideBroker(number: number, burnSeconds: number) {
+  const pod = await startPod(number);
+  const broker = await startBroker({
+    pod,
+    name: 'broker',
+    processNamespace: 'pod',
+    limits: { 'cpu.max': '150000 100000', 'memory.max': `${MEMORY_LIMIT}` },
+  });
+  const agent = startAgent({ pod, flags: ['--cpu-limit', '1.5', '--memory-limit', `${MEMORY_LIMIT}`] });
+  const first = await agent.after(0);
+  const cpu = await measureCpu(broker, agent, burnSeconds);
+  const memory = await measureMemory(broker, agent);
+  const disk = await measureDisk(broker, agent);
+  const network = await measureNetwork(pod, broker, agent);
+  const files = await measureFiles(broker, agent);
+  await agent.stop();
+
+  const otherUser = startAgent({ pod, name: 'other-user', uid: 20_002 });
+  const neighbour = await startBroker({
+    pod,
+    name: 'neighbour',
+    processNamespace: 'pod',
+    port: NEIGHBOUR_PORT,
+    limits: { 'memory.max': `${MEMORY_LIMIT / 2}` },
+  });
+  const misled = startAgent({
+    pod,
+    name: 'misled',
+    brokerPort: NEIGHBOUR_PORT,
+    port: 9701,
+    flags: ['--memory-limit', `${MEMORY_LIMIT}`],
+  });
+  const result = {
+    first,
+    cpu,
+    memory,
+    disk,
+    network,
+    files,
+    otherUser: await otherUser.after(0),
+    misled: await misled.after(0),
+  };
+  await Promise.all([otherUser.stop(), misled.stop(), neighbour.container.kill()]);
+  await broker.container.kill();
+  return result;
+}
+
+async function measureCpu(broker: Broker, agent: WatchedAgent, burnSeconds: number) {
+  const { usedSeconds: start } = await broker.ask({});
+  const before = await agent.after(Date.now());
+  const { usedSeconds: end } = await broker.ask({ burnSeconds });
+  const after = await agent.after(Date.now());
+  return { before, after, usedSeconds: end - start };
+}
+
+async function measureMemory(broker: Broker, agent: WatchedAgent) {
+  await broker.ask({ holdBytes: 64 * MIB });
+  const report = await agent.after(Date.now());
+  const { cgroup } = broker.container;
+  const usageBytes = readNumber(`${cgroup}/memory.current`);
+  return {
+    report,
+    usageBytes,
+    workingSetBytes: usageBytes - readKeyed(`${cgroup}/memory.stat`, 'inactive_file'),
+    // Built from its parts, not from their sum.
+    partsBytes: ['anon', 'file', 'kernel'].reduce((sum, part) => sum + readKeyed(`${cgroup}/memory.stat`, part), 0),
+  };
+}
+
+async function measureDisk(broker: Broker, agent: WatchedAgent) {
+  const bytes = 48 * MIB;
+  const idle = await agent.after(Date.now());
+  await broker.ask({ writeBytes: bytes });
+  const written = await agent.after(Date.now());
+  // So that it reads from the disk.
+  writeFileSync('/proc/sys/vm/drop_caches', '1');
+  await broker.ask({ readBytes: bytes });
+  await agent.after(Date.now());
+  return {
+    bytes,
+    kernel: readFileSync(`${broker.container.cgroup}/io.stat`, 'utf8'),
+    idle,
+    written,
+    reports: since(agent, idle.observedAt),
+  };
+}
+
+async function measureNetwork(pod: Pod, broker: Broker, agent: WatchedAgent) {
+  const bytes = 16 * MIB;
+  const sink = createServer((socket) => socket.resume()).listen(5001, pod.hostIp);
+  await once(sink, 'listening');
+  const idle = await agent.after(Date.now());
+  const before = readNumber(`/sys/class/net/${pod.link}/statistics/rx_bytes`);
+  await broker.ask({ send: { host: pod.hostIp, port: 5001, bytes } });
+  await agent.after(Date.now());
+  const kernelBytes = readNumber(`/sys/class/net/${pod.link}/statistics/rx_bytes`) - before;
+  sink.close();
+  return { bytes, kernelBytes, reports: since(agent, idle.observedAt) };
+}
+
+async function measureFiles(broker: Broker, agent: WatchedAgent) {
+  await broker.ask({ openFiles: 100 });
+  const report = await agent.after(Date.now());
+  const [pid] = processesOf(broker.container);
+  return { report, open: readdirSync(`/proc/${pid}/fd`).length, limits: readFileSync(`/proc/${pid}/limits`, 'utf8') };
+}
+
+function since(agent: WatchedAgent, moment: number) {
+  return agent.reports.filter(({ observedAt }) => observedAt >= moment);
+}
