@@ -109,6 +109,11 @@ export interface Blocked {
 export interface Plan {
   /** In an order in which they may be carried out: what hard rules ask for first, then what helps most. */
   readonly moves: readonly Move[];
+  /**
+   * After how many moves it may be interrupted: the cluster is then no worse than at the cut before, and every rule holds. Moves that
+   * only help together have no cut between them. The last cut is after all moves.
+   */
+  readonly cuts: readonly number[];
   readonly before: readonly ResourceFigures[];
   readonly after: readonly ResourceFigures[];
   readonly inBand: boolean;

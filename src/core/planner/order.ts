@@ -13,6 +13,8 @@ const ROUNDING = 1e-12;
 
 export interface Ordered {
   readonly topics: readonly number[];
+  /** After how many moves the cluster is no worse than at the cut before, and every rule holds. The last is after all of them. */
+  readonly cuts: readonly number[];
   /** Whether a budget left moves out. */
   readonly cut: boolean;
 }
@@ -26,7 +28,7 @@ export function orderMoves(work: Work, wanted: ReadonlyMap<number, Wanted>): Ord
   const sequence = createSequence(work, moved, target, wanted);
   const budget = createBudget(work);
   const done: number[] = [];
-  let safe = 0;
+  const cuts: number[] = [];
   let pending = createSection(work);
   for (let topic = sequence.next(); topic !== undefined; topic = sequence.next()) {
     if (!budget.take(topic)) break;
@@ -38,14 +40,31 @@ export function orderMoves(work: Work, wanted: ReadonlyMap<number, Wanted>): Ord
     sequence.applied(topic);
     done.push(topic);
     if ((wanted.has(topic) || pending.isNotWorse()) && pending.keepsRules()) {
-      safe = done.length;
+      cuts.push(done.length);
       pending = createSection(work);
     }
   }
   // The whole plan is never worse, even where its last moves only count together with earlier ones.
-  if (done.length === moved.length) safe = done.length;
+  if (done.length === moved.length && cuts.at(-1) !== done.length) joinEnd(work, done, target, cuts);
+  const safe = cuts.at(-1) ?? 0;
   for (const topic of done.slice(safe)) assign(work, topic, work.home[topic] as number);
-  return { topics: done.slice(0, safe), cut: safe < moved.length };
+  return { topics: done.slice(0, safe), cuts, cut: safe < moved.length };
+}
+
+/** Takes back the last cuts, up to one from which on the end of the plan leaves its brokers no worse, and cuts at the end. */
+function joinEnd(work: Work, done: readonly number[], target: ReadonlyMap<number, number>, cuts: number[]): void {
+  const end = createSection(work);
+  let at = done.length;
+  do {
+    for (const from = cuts.at(-1) ?? 0; at > from; at--) {
+      const topic = done[at - 1] as number;
+      end.touch(work.home[topic] as number);
+      end.touch(target.get(topic) as number);
+      assign(work, topic, work.home[topic] as number);
+    }
+  } while (!end.wasWorse() && cuts.pop() !== undefined);
+  for (const topic of done.slice(at)) assign(work, topic, target.get(topic) as number);
+  cuts.push(done.length);
 }
 
 interface Section {
@@ -53,12 +72,15 @@ interface Section {
   /** The topic was moved against a hard rule, for another move to put right. */
   owe(topic: number): void;
   keepsRules(): boolean;
+  /** Whether the touched brokers are now no worse than when they were touched. */
   isNotWorse(): boolean;
+  /** Whether they were no better then than they are now: the same, asked while moves are taken back. */
+  wasWorse(): boolean;
 }
 
-/** The brokers that moves have touched since the last cut, and how they were then. */
+/** The brokers that moves have touched, and how they were before. */
 function createSection(work: Work): Section {
-  const before = new Map<number, { readonly energy: number; readonly worst: number }>();
+  const before = new Map<number, State>();
   const owed: number[] = [];
   return {
     owe: (topic) => owed.push(topic),
@@ -66,20 +88,34 @@ function createSection(work: Work): Section {
     touch(broker) {
       if (!before.has(broker)) before.set(broker, { energy: energy(work, broker), worst: worstOutside(work, broker) });
     },
-    isNotWorse() {
-      let energyThen = 0;
-      let worstThen = 0;
-      let energyNow = 0;
-      let worstNow = 0;
-      for (const [broker, then] of before) {
-        energyThen += then.energy;
-        worstThen = Math.max(worstThen, then.worst);
-        energyNow += energy(work, broker);
-        worstNow = Math.max(worstNow, worstOutside(work, broker));
-      }
-      return energyNow <= energyThen + ROUNDING && worstNow <= worstThen + ROUNDING;
-    },
+    isNotWorse: () => isNoWorse(stateOf(before.keys()), sumOf(before.values())),
+    wasWorse: () => isNoWorse(sumOf(before.values()), stateOf(before.keys())),
   };
+
+  function stateOf(brokers: Iterable<number>): State {
+    return sumOf(
+      Array.from(brokers, (broker) => ({ energy: energy(work, broker), worst: worstOutside(work, broker) })),
+    );
+  }
+}
+
+interface State {
+  readonly energy: number;
+  readonly worst: number;
+}
+
+function sumOf(states: Iterable<State>): State {
+  let sum = 0;
+  let worst = 0;
+  for (const state of states) {
+    sum += state.energy;
+    worst = Math.max(worst, state.worst);
+  }
+  return { energy: sum, worst };
+}
+
+function isNoWorse(now: State, then: State): boolean {
+  return now.energy <= then.energy + ROUNDING && now.worst <= then.worst + ROUNDING;
 }
 
 interface Budget {

@@ -22,6 +22,7 @@ import { relaxLow } from './relax.ts';
 import { repair } from './repair.ts';
 import { chooseShed } from './shed.ts';
 import { createSearch, type Effort } from './steps.ts';
+import { WALK, walk } from './tabu.ts';
 import { createWork, energy, isMovable, isSettled, isStopped, setLimit, type Work } from './work.ts';
 
 /** Largest topics of a hot broker that are weighed for shedding. */
@@ -39,6 +40,7 @@ const QUICK_LIMIT = 4_000_000;
 const QUICK_LIMIT_PER_TOPIC = 10;
 const THOROUGH_LIMIT = 4_000_000;
 const RESCUE_LIMIT = 2_000_000;
+const WALK_LIMIT = 1_000_000;
 const FEWER_MOVES_LIMIT = 400_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
@@ -57,6 +59,7 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
     repaired = repair(work, candidates, QUICK, QUICK_LIMIT + QUICK_LIMIT_PER_TOPIC * work.home.length);
     if (!isInBand(work)) repaired += repair(work, candidates, THOROUGH, work.evaluations + THOROUGH_LIMIT);
     if (!isInBand(work)) repaired += rescue(work, candidates);
+    if (!isInBand(work)) repaired += Number(walk(createSearch(work, candidates, WALK), work.evaluations + WALK_LIMIT));
     pruned = prune(work, candidates.size);
     pruned += attemptFewerMoves(
       createSearch(work, candidates, LIGHT),
@@ -108,6 +111,7 @@ function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan[
   const least = Math.max(bound.leave, bound.arrive);
   return {
     moves,
+    cuts: ordered.cuts,
     before,
     after,
     inBand: isInBand(work),
