@@ -15,6 +15,7 @@ export type WhyNotCode =
   | 'SpreadOverBrokers'
   | 'SpreadOverDomains'
   | 'Headroom'
+  | 'NotPreferred'
   | 'LeavesBand'
   | 'SourceLeavesBand'
   | 'NotNeeded';
@@ -114,6 +115,8 @@ function hardText(work: Work, topic: number, broker: number, hard: number): WhyN
       return { code: 'SpreadOverBrokers', text: `${target} already has as many topics of group ${group} as it may` };
     case Refusal.SpreadOverDomains:
       return { code: 'SpreadOverDomains', text: `${domain} already has as many topics of group ${group} as it may` };
+    case Refusal.NotPreferred:
+      return { code: 'NotPreferred', text: `rule ${rule} prefers other brokers than ${target}` };
     default:
       return {
         code: 'Headroom',

@@ -4,7 +4,7 @@
  */
 import type { Blocked } from './input.ts';
 import { roomiest } from './place.ts';
-import { isAllowed, Refusal, refusal } from './rules.ts';
+import { hardRefusal, isAllowed, Refusal, refusal } from './rules.ts';
 import {
   assign,
   costOf,
@@ -49,7 +49,10 @@ export function placeForced(work: Work, size: Float64Array): Forced {
       receivers = roomiest(work, RECEIVERS);
       placed = 0;
     }
-    const best = leastHarmed(work, topic, receivers) ?? leastHarmed(work, topic, allReceivers(work));
+    const best =
+      leastHarmed(work, topic, receivers, refusal) ??
+      leastHarmed(work, topic, allReceivers(work), refusal) ??
+      leastHarmed(work, topic, allReceivers(work), hardRefusal);
     if (best === undefined) blocked.push({ topic, wanted: rule, because: refusedEverywhere(work, topic) });
     else {
       assign(work, topic, best);
@@ -115,7 +118,7 @@ function allReceivers(work: Work): Int32Array {
 }
 
 /** The broker whose energy grows least, then the one that ends nearest to the mean; ties by index. */
-function leastHarmed(work: Work, topic: number, receivers: Int32Array): number | undefined {
+function leastHarmed(work: Work, topic: number, receivers: Int32Array, refusalOf: typeof refusal): number | undefined {
   let best: number | undefined;
   let bestHarm = Infinity;
   let bestLevel = Infinity;
@@ -123,7 +126,7 @@ function leastHarmed(work: Work, topic: number, receivers: Int32Array): number |
     const harm = energyAfter(work, broker, topic, -1, Infinity) - energy(work, broker);
     const level = fullness(work, topic, broker);
     if (harm > bestHarm || (harm === bestHarm && level >= bestLevel)) continue;
-    if (refusal(work, topic, broker) !== Refusal.None) continue;
+    if (refusalOf(work, topic, broker) !== Refusal.None) continue;
     best = broker;
     bestHarm = harm;
     bestLevel = level;

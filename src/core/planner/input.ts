@@ -11,6 +11,8 @@ export interface PlacementRule {
   readonly name: string;
   /** One per broker; 1 = allowed. */
   readonly allowed: Uint8Array;
+  /** One per broker; 1 = preferred: a topic that moves goes to one of these, unless a hard rule has no other way. Absent = all are. */
+  readonly preferred?: Uint8Array;
 }
 
 /** Topics that must stay apart. Absent limits do not apply. */

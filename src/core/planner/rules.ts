@@ -14,10 +14,17 @@ export const Refusal = {
   SpreadOverBrokers: 7,
   SpreadOverDomains: 8,
   Headroom: 9,
+  NotPreferred: 10,
 } as const;
 
-/** The first hard rule against moving `topic` to `broker` now, given that `leaving` (−1 = none) goes from there at the same time. */
+/** The first rule against moving `topic` to `broker` now, given that `leaving` (−1 = none) goes from there at the same time. */
 export function refusal(work: Work, topic: number, broker: number, leaving = -1): number {
+  const hard = hardRefusal(work, topic, broker, leaving);
+  return hard === Refusal.None && !isPreferred(work, topic, broker) ? Refusal.NotPreferred : hard;
+}
+
+/** The same without regard to what the topic's rule prefers. */
+export function hardRefusal(work: Work, topic: number, broker: number, leaving = -1): number {
   if (!isMovable(work, topic)) return Refusal.NotMovable;
   if (work.owner[topic] === broker) return Refusal.AlreadyThere;
   // A topic that goes back home does not move at all, whatever its broker may receive; a draining home is no home.
@@ -66,6 +73,11 @@ export function isAllowed(work: Work, topic: number, broker: number): boolean {
   const placement = work.input.placement;
   const rule = placement?.of[topic] ?? -1;
   return rule < 0 || placement?.rules[rule]?.allowed[broker] === 1;
+}
+
+function isPreferred(work: Work, topic: number, broker: number): boolean {
+  const preferred = work.input.placement?.rules[work.input.placement.of[topic] ?? -1]?.preferred;
+  return preferred === undefined || preferred[broker] === 1 || work.home[topic] === broker;
 }
 
 /**
