@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { BrokerRole } from './input.ts';
 import { createSnapshotReader } from './snapshot-reader.ts';
 
 const HEADER = {
@@ -42,6 +43,40 @@ describe('a snapshot', () => {
       labels: [{ zone: 'a' }, {}],
       reliable: Uint8Array.of(0, 1),
       connections: Float64Array.of(0, 3),
+      ignored: [],
+    });
+  });
+
+  it('may say which brokers are cordoned or draining, how old topics are and when they moved', () => {
+    const [b0, b1] = HEADER.brokers;
+    const snapshot = read(
+      {
+        ...HEADER,
+        brokers: [
+          { ...b0, state: 'Cordoned' },
+          { ...b1, state: 'Draining' },
+        ],
+      },
+      TOPIC,
+      { ...TOPIC, topic: '/default/b', ageSeconds: 30, movedSecondsAgo: 5 },
+    );
+
+    expect(snapshot).toMatchObject({
+      input: { roles: Uint8Array.of(BrokerRole.Closed, BrokerRole.Draining) },
+      ageSeconds: Float64Array.of(Infinity, 30),
+      movedSecondsAgo: Float64Array.of(Infinity, 5),
+    });
+  });
+
+  it('names the fields that it has and that mean nothing, each once', () => {
+    const snapshot = read(
+      { ...HEADER, zone: 'a' },
+      { ...TOPIC, moveable: false },
+      { ...TOPIC, topic: '/a/b', moveable: true },
+    );
+
+    expect(snapshot).toMatchObject({
+      ignored: ['line 1: "zone" is not a field', 'line 2: "moveable" is not a field'],
     });
   });
 
@@ -67,12 +102,12 @@ describe('bad input is refused with the line, the field and what was expected', 
     [[{ ...HEADER, version: 2 }], 'line 1: version: expected 1, found 2'],
     [
       [{ ...HEADER, resources: ['cpu', 'cpu'] }],
-      'line 1: resources: expected a list of different names, found ["cpu","cpu"]',
+      'line 1: resources: expected a list of 1 to 32 different names, found ["cpu","cpu"]',
     ],
     [[{ ...HEADER, brokers: [] }], 'line 1: brokers: expected a list of at least one broker, found []'],
     [
       [{ ...HEADER, brokers: [{ id: 'b0', capacity: [4, 0] }] }],
-      'line 1: brokers[0].capacity: expected 2 numbers, greater than 0 (cpu, memory), found [4,0]',
+      'line 1: brokers[0].capacity: expected 2 numbers, greater than 0, at most 1e18 (cpu, memory), found [4,0]',
     ],
     [
       [{ ...HEADER, brokers: [HEADER.brokers[0], HEADER.brokers[0]] }],
@@ -83,19 +118,33 @@ describe('bad input is refused with the line, the field and what was expected', 
       'line 1: brokers[0].labels: expected an object of texts, found {"zone":1}',
     ],
     [[HEADER, [1]], 'line 2: expected a JSON object'],
-    [[HEADER, { ...TOPIC, topic: '' }], 'line 2: topic: expected a name, found ""'],
+    [[HEADER, { ...TOPIC, topic: '' }], 'line 2: topic: expected a name of 1 to 1024 characters, found ""'],
     [[HEADER, TOPIC, TOPIC], 'line 3: topic: expected each topic once, found "/default/a" again'],
     [
       [HEADER, '', { ...TOPIC, broker: 'b9' }],
       'line 3: broker: expected the id of a broker of the first line, found "b9"',
     ],
-    [[HEADER, { ...TOPIC, load: [1] }], 'line 2: load: expected 2 numbers, not negative (cpu, memory), found [1]'],
+    [
+      [HEADER, { ...TOPIC, load: [1] }],
+      'line 2: load: expected 2 numbers, not negative, at most 1e18 (cpu, memory), found [1]',
+    ],
     [
       [HEADER, { ...TOPIC, load: [1, -1] }],
-      'line 2: load: expected 2 numbers, not negative (cpu, memory), found [1,-1]',
+      'line 2: load: expected 2 numbers, not negative, at most 1e18 (cpu, memory), found [1,-1]',
     ],
+    [[HEADER, '{"topic":"/a/b","broker":"b0","load":[1e999,1]}'], /^line 2: load: expected 2 numbers/],
     [[HEADER, { ...TOPIC, reliable: 'yes' }], 'line 2: reliable: expected true or false, found "yes"'],
     [[HEADER, { ...TOPIC, connections: -1 }], 'line 2: connections: expected a number, not negative, found -1'],
+    [
+      [{ ...HEADER, brokers: [{ ...HEADER.brokers[0], state: 'Lost' }] }],
+      'line 1: brokers[0].state: expected Active, Cordoned, Draining, found "Lost"',
+    ],
+    [[HEADER, { ...TOPIC, ageSeconds: '1h' }], 'line 2: ageSeconds: expected seconds, not negative, found "1h"'],
+    [[HEADER, { ...TOPIC, movedSecondsAgo: -1 }], 'line 2: movedSecondsAgo: expected seconds, not negative, found -1'],
+    [
+      [HEADER, { ...TOPIC, topic: 'x'.repeat(1025) }],
+      /^line 2: topic: expected a name of 1 to 1024 characters, found "x{79}…$/,
+    ],
     [[HEADER, { ...TOPIC, movable: '' }], 'line 2: movable: expected true, or the reason why not, found ""'],
   ])('%j', (lines, problem) => {
     expect(read(...lines)).toEqual({ problem: typeof problem === 'string' ? problem : expect.stringMatching(problem) });
