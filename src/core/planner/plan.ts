@@ -3,7 +3,8 @@
  * reason for each and a proof of how good the plan is (design §6).
  *
  * Phases: what hard rules ask for; shed (each hot broker gives the smallest set that cures it); place; repair (moves and exchanges,
- * cheaply first, then with more effort for what is left); prune; order. Each leaves a valid state that is not worse than the one before.
+ * cheaply first, then with more effort for what is left, at last by experiments and a walk through worse states); prune; order. Each
+ * leaves a valid state that is not worse than the one before.
  * The same input gives the same plan: nothing is random, and ties go to the lower index of broker or topic.
  */
 import { attemptFewerMoves, attemptRescue, LIGHT } from './attempt.ts';
