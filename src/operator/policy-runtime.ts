@@ -3,6 +3,7 @@
  * replica that does not lead keeps the same picture and writes nothing.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { BrokerLoad } from '../api/broker-load.ts';
 import { type EffectiveSpec, type RebalancePolicy, rebalancePolicyResource } from '../api/rebalance-policy.ts';
 import { apiVersion } from '../api/resource.ts';
@@ -10,6 +11,7 @@ import { type Assign, decideAssignments, type Wait } from '../core/assignment.ts
 import type { BrokerFacts } from '../core/brokers.ts';
 import { hostOf } from '../core/places.ts';
 import type { AgentUsage, ClusterMetadata, Snapshot } from '../core/snapshot.ts';
+import type { AuthorityView } from '../core/status.ts';
 import { parseKey } from '../danube/keys.ts';
 import type { MetadataFold } from '../danube/metadata.ts';
 import { followMetadata } from '../etcd/follow.ts';
@@ -58,7 +60,7 @@ export interface PolicyRuntime {
 /** Time passes without an event too: waits end, reports age. */
 const TICK_MS = 500;
 /** Where all is well, everything is looked at once more after this long: no event is trusted to have come. */
-const RESYNC_MS = 5000;
+const RESYNC_MS = 10_000;
 const HISTORY_KEPT = 200;
 const STOP_PATIENCE_MS = 5000;
 
@@ -84,6 +86,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   /** At the last look nothing was waited for: then only an event can give us something to do. */
   let isSettled = false;
   let lookedAt = 0;
+  /** Something has happened since the last report to the users. */
+  let hasNews = true;
 
   const authority = createAuthority({
     etcd,
@@ -108,6 +112,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
 
   function wake(): void {
     picture.changed();
+    hasNews = true;
     dirty = true;
     wakeUp();
   }
@@ -163,8 +168,10 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         return uid === undefined || host === undefined || port === undefined ? [] : [{ podUID: uid, host, port }];
       }),
     onReport(podUID, usage) {
+      const isFirst = !agents.has(podUID);
       agents.set(podUID, usage);
-      picture.changed();
+      if (isFirst) wake();
+      else picture.changed();
     },
     onProblem: (target, problem) => {
       metrics.agentProblems.inc({ policy: policyName });
@@ -179,9 +186,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const prober = startAdminProber({
     targets: () =>
       [...(fold?.metadata.registrations ?? [])].flatMap(([broker, { brokerUrl, adminPort }]) => {
+        if (memory.adminAnswered.has(broker)) return [];
         const host = hostOf(brokerUrl);
-        if (host === undefined || adminPort === undefined || memory.adminAnswered.has(broker)) return [];
-        return [{ broker, host, port: adminPort }];
+        return host === undefined || adminPort === undefined ? [] : [{ broker, host, port: adminPort }];
       }),
     onAnswer(broker) {
       memory.adminAnswered.add(broker);
@@ -310,11 +317,24 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
 
   /** Reporting must never hold up an assignment, so it has a loop of its own. */
   async function publishLoop(): Promise<void> {
+    let publishedAt = 0;
+    let published: AuthorityView | undefined;
     while (!stopped.signal.aborted) {
+      const isDue =
+        hasNews ||
+        !isSettled ||
+        performance.now() - publishedAt >= RESYNC_MS ||
+        !isDeepStrictEqual(published, authority.view());
       try {
-        if (options.isLeading()) await publish();
+        if (isDue && options.isLeading()) {
+          hasNews = false;
+          publishedAt = performance.now();
+          published = authority.view();
+          await publish();
+        }
       } catch (error) {
         if (!(error instanceof KubeError)) throw error;
+        hasNews = true;
         log.warn({ policy: policyName, error: error.message }, 'status was not written; it will be tried again');
       }
       await new Promise<void>((resolve) => {
