@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { containsCgroup, locate, lookUpCgroups, membershipFor } from './broker-cgroup.ts';
+import type { Problem } from '../api/problem.ts';
+import { type BrokerCgroups, containsCgroup, locate, lookUpCgroups, membershipFor } from './broker-cgroup.ts';
 import { agentPid, createFakeMachine, type FakeMachine } from './fake-machine.ts';
 import type { CgroupMembership, CgroupMount } from './proc-files.ts';
 
@@ -41,7 +42,9 @@ describe('the directory of a cgroup', () => {
     ["below the mount's root", inV1('/pods/p1/c1/x', 'memory'), v1('/pods/p1'), '/sys/fs/cgroup/memory/c1/x'],
     ['of a neighbour container with a v2 namespace of its own', inV2('/../c2'), v2('/../c2'), '/sys/fs/cgroup'],
   ])('%s', (_, membership, mount, directory) => {
-    expect(locate(membership, 'memory', [mount])).toBe(directory);
+    const located = locate(membership, 'memory', [mount]);
+
+    expect(`${located?.mountPoint}${located?.below}`).toBe(directory);
   });
 
   it.each([
@@ -53,7 +56,10 @@ describe('the directory of a cgroup', () => {
   });
 
   it('is in the mount made last', () => {
-    expect(locate(inV1('/a', 'memory'), 'memory', [v1('/', '/old'), v1('/', '/new')])).toBe('/new/a');
+    expect(locate(inV1('/a', 'memory'), 'memory', [v1('/', '/old'), v1('/', '/new')])).toEqual({
+      mountPoint: '/new',
+      below: '/a',
+    });
   });
 });
 
@@ -85,6 +91,7 @@ describe('a cgroup holds another', () => {
 
 describe("the broker's own cgroup", () => {
   const pid = 42;
+  const podUid = '5b1f3c1e-0000-4000-8000-000000000000';
   const mountinfo = '41 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n';
   let machine: FakeMachine;
   beforeEach(() => {
@@ -95,12 +102,31 @@ describe("the broker's own cgroup", () => {
   });
   afterEach(() => machine.delete());
 
-  function lookUp(): ReturnType<ReturnType<typeof lookUpCgroups>> {
-    return lookUpCgroups({ procRoot: machine.procRoot, pid, ownPid: agentPid })('memory');
+  function lookUp(): BrokerCgroups | Problem {
+    return lookUpCgroups({ procRoot: machine.procRoot, pid, ownPid: agentPid, podUid });
   }
 
   it("is proved by the kernel's list of its processes", () => {
-    expect(lookUp()).toEqual({ version: 2, path: `${machine.procRoot}/42/root/sys/fs/cgroup/pod/broker` });
+    const directory = { version: 2, path: `${machine.procRoot}/42/root/sys/fs/cgroup/pod/broker`, above: [] };
+
+    expect(lookUp()).toEqual({
+      mode: 'shared-pid',
+      cpuUsage: directory,
+      memory: directory,
+      cpuLimit: directory,
+      disk: directory,
+      pressure: directory,
+      podUid: null,
+    });
+  });
+
+  it('comes with the directories above it up to that of its Pod, whose limits hold as well', () => {
+    const path = `/kubepods/burstable/pod${podUid}/c1/inner`;
+    machine.run({ pid, startTicks: 1, cgroup: `0::${path}\n`, mountinfo });
+    machine.write({ [`/sys/fs/cgroup${path}/cgroup.procs`]: '42\n' });
+    const root = `${machine.procRoot}/42/root/sys/fs/cgroup/kubepods/burstable/pod${podUid}`;
+
+    expect(lookUp()).toMatchObject({ podUid, memory: { path: `${root}/c1/inner`, above: [`${root}/c1`, root] } });
   });
 
   it.each<[string, () => void, string]>([
@@ -115,7 +141,7 @@ describe("the broker's own cgroup", () => {
       `lists the agent's own pid ${agentPid}`,
     ],
     [
-      "is the agent's too",
+      "is the agent's too, and no container's",
       () => machine.run({ pid: agentPid, startTicks: 1, cgroup: '0::/pod/broker\n' }),
       'holds the agent too',
     ],
@@ -131,7 +157,7 @@ describe("the broker's own cgroup", () => {
     ],
     ['is not mounted', () => machine.run({ pid, startTicks: 1, cgroup: '0::/pod/broker\n' }), 'no mount that shows'],
     ['cannot be read', () => machine.remove('/sys/fs/cgroup/pod/broker/cgroup.procs'), 'cgroup.procs: not there'],
-    ['is named nowhere', () => machine.run({ pid, startTicks: 1, cgroup: '', mountinfo }), 'in no cgroup for memory'],
+    ['is named nowhere', () => machine.run({ pid, startTicks: 1, cgroup: '', mountinfo }), 'in no cgroup for cpuacct'],
   ])('is not claimed when it %s', (_, change, reason) => {
     change();
 

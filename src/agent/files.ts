@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
 import type { Problem } from '../api/problem.ts';
 
 /*
  * Reads are synchronous on purpose: /proc and cgroup files are kernel memory, a sample is some twenty of them and takes
  * about a millisecond, and the thread pool of asynchronous reads would cost more memory and CPU than the whole agent.
+ * They are bounded, and open without waiting, because a container may put anything where its cgroup files should be.
  */
 
 export interface FileProblem extends Problem {
@@ -11,8 +12,19 @@ export interface FileProblem extends Problem {
   readonly gone: boolean;
 }
 
-export function readText(path: string): string | FileProblem {
-  return attempt(path, () => readFileSync(path, 'utf8'));
+/** The kernel's own files are smaller by far. */
+const maxFileBytes = 1_048_576;
+/** Most files of the kernel fit into this, which Node cuts from a buffer that it keeps anyway. */
+const firstReadBytes = 4_000;
+const furtherReadBytes = 65_536;
+
+/** A whole file; a problem when it is longer than `maxBytes`. */
+export function readText(path: string, maxBytes: number = maxFileBytes): string | FileProblem {
+  const bytes = attempt(path, () => readBytes(path, maxBytes));
+  if (!Buffer.isBuffer(bytes)) return bytes;
+  return bytes.length > maxBytes
+    ? { problem: `${path}: longer than ${maxBytes} bytes, so not what it should be`, gone: false }
+    : bytes.toString('utf8');
 }
 
 /** What `parse` makes of a file, or why there is nothing. */
@@ -29,6 +41,40 @@ export function readLink(path: string): string | FileProblem {
 
 export function listDirectory(path: string): readonly string[] | FileProblem {
   return attempt(path, () => readdirSync(path));
+}
+
+/** The directories in a directory, by name. */
+export function listFolders(path: string): readonly string[] | FileProblem {
+  return attempt(path, () =>
+    readdirSync(path, { withFileTypes: true })
+      .filter((it) => it.isDirectory())
+      .map((it) => it.name),
+  );
+}
+
+/** The size that the file system states: for /proc/<pid>/fd the number of descriptors since Linux 6.2, 0 before. */
+export function readSize(path: string): number | FileProblem {
+  return attempt(path, () => statSync(path).size);
+}
+
+/** A file up to a little more than `maxBytes`. */
+function readBytes(path: string, maxBytes: number): Buffer {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const chunks: Buffer[] = [];
+    let total = 0;
+    while (total <= maxBytes) {
+      const chunk = Buffer.allocUnsafe(total === 0 ? firstReadBytes : furtherReadBytes);
+      const length = readSync(descriptor, chunk);
+      if (length === 0) break;
+      chunks.push(chunk.subarray(0, length));
+      total += length;
+    }
+    const [only] = chunks;
+    return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** Failed system calls are values; anything else is a defect of ours and is thrown on. */
@@ -50,6 +96,8 @@ function meaningOf(code: string): string {
     case 'EACCES':
     case 'EPERM':
       return 'permission denied; give the agent the runAsUser of the broker, and no fewer capabilities';
+    case 'EISDIR':
+      return 'a directory, where the kernel has a file';
     default:
       return `cannot be read (${code})`;
   }

@@ -14,7 +14,7 @@ beforeEach(() => {
 afterEach(() => machine.delete());
 
 function find(): ReturnType<typeof findBroker> {
-  return findBroker({ procRoot: machine.procRoot, brokerAddress, ownPid: agentPid });
+  return findBroker({ procRoot: machine.procRoot, address: brokerAddress, ownPid: agentPid });
 }
 
 describe('the broker is the process that', () => {
@@ -82,7 +82,7 @@ describe('there is no broker, and it says what to do, when', () => {
     machine.listen([{ hexAddress: onBrokerAddress, inode: '55' }]);
     machine.run({ pid: agentPid, startTicks: 200, sockets: ['55'] });
 
-    expect(find()).toEqual({ problem: expect.stringContaining('set --broker-address') });
+    expect(find()).toEqual({ problem: expect.stringContaining('set the --broker flags') });
   });
 });
 

@@ -3,7 +3,15 @@ import { endianness } from 'node:os';
 import { isProblem, type Problem } from '../api/problem.ts';
 import { canonicalIp, formatSocketAddress, type SocketAddress } from './address.ts';
 import { listDirectory, readLink, readParsed, readText } from './files.ts';
-import { type Listener, type ProcessStat, parseListeners, parseProcessStat, parseSocketLink } from './proc-files.ts';
+import {
+  type Listener,
+  type ProcessStat,
+  parseCgroupMemberships,
+  parseListeners,
+  parseProcessStat,
+  parseProgramName,
+  parseSocketLink,
+} from './proc-files.ts';
 
 /** One run of the broker's process: a reused pid has another start. */
 export interface BrokerProcess {
@@ -12,40 +20,45 @@ export interface BrokerProcess {
   readonly startTicks: number;
 }
 
-export interface FindBrokerOptions {
+/** By what the broker is known: at least one, and all that are given must hold. */
+export interface BrokerTraits {
+  /** Where it listens. */
+  readonly address?: SocketAddress | undefined;
+  /** The name of its program. */
+  readonly program?: string | undefined;
+  /** The id of its container, or how it begins. */
+  readonly containerId?: string | undefined;
+}
+
+export interface FindBrokerOptions extends BrokerTraits {
   /** Where the processes are seen: `/proc`, or a tree that looks like it. */
   readonly procRoot: string;
-  readonly brokerAddress: SocketAddress;
   readonly ownPid: number;
 }
 
 /**
- * Finds the broker by the socket that listens on its address. Works wherever the agent sees the broker's processes and
- * shares its network: with shareProcessNamespace, or on one host.
+ * Finds the broker by the socket that listens on its address, by its name, or by the name of its cgroup. Works wherever
+ * the agent sees the broker's processes (and, for the address, shares its network): in its container, with
+ * shareProcessNamespace, or with the processes of the host.
  *
- * When several processes hold the socket (a parent that handed it down), the oldest is the broker.
+ * When several processes are meant (a parent that handed its socket down), the oldest is the broker.
  */
 export function findBroker(options: FindBrokerOptions): BrokerProcess | Problem {
-  const { procRoot, brokerAddress, ownPid } = options;
-  const address = formatSocketAddress(brokerAddress);
-  const listeners = readListeners(procRoot);
-  if (isProblem(listeners)) return listeners;
-
-  const inodes = new Set(listenersOn(brokerAddress, listeners).map((it) => it.inode));
-  if (inodes.size === 0) {
-    return {
-      problem: `nothing listens on ${address}; the broker is not up yet, or --broker-address is not its address`,
-    };
-  }
-
-  const found = findHolders(procRoot, inodes);
+  const { procRoot, ownPid, address } = options;
+  const inodes = address === undefined ? null : socketsOn(address, procRoot);
+  if (isProblem(inodes)) return inodes;
+  const found = findProcesses(options, inodes);
   if (isProblem(found)) return found;
-  if (found.holders.some((it) => it.pid === ownPid)) {
-    return { problem: `the agent itself listens on ${address}; set --broker-address to the broker's address` };
+
+  const described = describeTraits(options);
+  const others = found.processes.filter((it) => it.pid !== ownPid);
+  // Another one that holds the agent's socket was made by the agent; one of the same name need not be.
+  if (others.length < found.processes.length && (inodes !== null || others.length === 0)) {
+    return { problem: `the agent itself ${described}; set the --broker flags to what the broker is` };
   }
-  const [oldest] = found.holders.toSorted((a, b) => a.startTicks - b.startTicks);
+  const [oldest] = others.toSorted((a, b) => a.startTicks - b.startTicks);
   const why = found.hidden[0]?.problem ?? 'set shareProcessNamespace: true in the Pod';
-  return oldest ?? { problem: `the process that listens on ${address} cannot be seen: ${why}` };
+  return oldest ?? { problem: `the process that ${described} cannot be seen: ${why}` };
 }
 
 /** What /proc/<pid>/stat says about a living process; null when it is gone, a zombie, or another one under the same pid. */
@@ -70,40 +83,96 @@ export function listenersOn(address: SocketAddress, listeners: readonly Listener
   return exact.length > 0 ? exact : onPort.filter((it) => wildcards.includes(it.ip));
 }
 
+function describeTraits({ address, program, containerId }: BrokerTraits): string {
+  return [
+    ...(address === undefined ? [] : [`listens on ${formatSocketAddress(address)}`]),
+    ...(program === undefined ? [] : [`runs ${program}`]),
+    ...(containerId === undefined ? [] : [`is in container ${containerId}`]),
+  ].join(' and ');
+}
+
+/** The inodes of the sockets that listen on an address. */
+function socketsOn(address: SocketAddress, procRoot: string): ReadonlySet<string> | Problem {
+  const listeners = readListeners(procRoot);
+  if (isProblem(listeners)) return listeners;
+  const inodes = new Set(listenersOn(address, listeners).map((it) => it.inode));
+  return inodes.size > 0
+    ? inodes
+    : {
+        problem: `nothing listens on ${formatSocketAddress(address)}; the broker is not up yet, or --broker-address is not its address`,
+      };
+}
+
+/** A line each for listeners and all connections of the Pod, when the agent starts beside a busy broker. */
+const maxSocketTableBytes = 33_554_432;
+
 function readListeners(procRoot: string): readonly Listener[] | Problem {
   const listeners: Listener[] = [];
   // A kernel without IPv6 has no tcp6.
   for (const path of [`${procRoot}/net/tcp`, `${procRoot}/net/tcp6`].filter(existsSync)) {
-    const text = readText(path);
+    const text = readText(path, maxSocketTableBytes);
     if (isProblem(text)) return text;
     listeners.push(...parseListeners(text, endianness()));
   }
   return listeners;
 }
 
-/** The processes that hold one of the sockets, and what kept others from being looked at. */
-function findHolders(procRoot: string, inodes: ReadonlySet<string>): Holders | Problem {
-  const entries = listDirectory(procRoot);
-  if (isProblem(entries)) return entries;
-  const holders: BrokerProcess[] = [];
-  const hidden: Problem[] = [];
-  for (const entry of entries.filter((it) => /^\d+$/.test(it))) {
-    const link = findSocketLink(`${procRoot}/${entry}/fd`, inodes);
-    if (isProblem(link)) hidden.push(link);
-    else if (link !== null) {
-      const stat = readLivingStat(procRoot, Number(entry));
-      // The link is read again after the start time: now both are known to be of one process.
-      if (stat !== null && isSocketOf(readLink(link), inodes)) {
-        holders.push({ pid: Number(entry), startTicks: stat.startTicks });
-      }
-    }
-  }
-  return { holders, hidden };
+interface Found {
+  readonly processes: readonly BrokerProcess[];
+  /** What kept others from being looked at. */
+  readonly hidden: readonly Problem[];
 }
 
-interface Holders {
-  readonly holders: readonly BrokerProcess[];
-  readonly hidden: readonly Problem[];
+function findProcesses(options: FindBrokerOptions, inodes: ReadonlySet<string> | null): Found | Problem {
+  const entries = listDirectory(options.procRoot);
+  if (isProblem(entries)) return entries;
+  const processes: BrokerProcess[] = [];
+  const hidden: Problem[] = [];
+  for (const entry of entries.filter((it) => /^\d+$/.test(it))) {
+    const match = matchProcess(options, Number(entry), inodes);
+    if (isProblem(match)) hidden.push(match);
+    else if (match !== null) processes.push(match);
+  }
+  return { processes, hidden };
+}
+
+/** The process when all traits hold, null when one does not, a problem when it may not be looked at. */
+function matchProcess(
+  { procRoot, program, containerId }: FindBrokerOptions,
+  pid: number,
+  inodes: ReadonlySet<string> | null,
+): BrokerProcess | null | Problem {
+  const directory = `${procRoot}/${pid}`;
+  const before = readLivingStat(procRoot, pid);
+  if (before === null || (program !== undefined && !runsProgram(directory, before, program))) return null;
+  if (containerId !== undefined && !isInContainer(directory, containerId)) return null;
+  const link = inodes === null ? null : findSocketLink(`${directory}/fd`, inodes);
+  if (isProblem(link)) return link;
+  if (inodes !== null && link === null) return null;
+  // Read again after its traits: now they are known to be of one process.
+  return readLivingStat(procRoot, pid)?.startTicks === before.startTicks
+    ? { pid, startTicks: before.startTicks }
+    : null;
+}
+
+/** The kernel keeps 15 bytes of a name, which the process may change; its arguments begin with the program's path. */
+function runsProgram(directory: string, { command }: ProcessStat, program: string): boolean {
+  if (command === program) return true;
+  const name = readParsed(`${directory}/cmdline`, parseProgramName);
+  return !isProblem(name) && name === program;
+}
+
+function isInContainer(directory: string, containerId: string): boolean {
+  const memberships = readParsed(`${directory}/cgroup`, parseCgroupMemberships);
+  return !isProblem(memberships) && memberships.some(({ path }) => namesContainer(path, containerId));
+}
+
+/** Whether a cgroup's path holds a container by its id: `…/<id>`, or as systemd names it, `…/cri-containerd-<id>.scope`. */
+export function namesContainer(path: string, containerId: string): boolean {
+  return path.split('/').some((name) => {
+    const id = name.replace(/\.scope$/, '').replace(/^.*[-:]/, '');
+    return id.length >= 12 && id.startsWith(containerId);
+  });
 }
 
 /** The first descriptor that is one of the sockets, null when none is, a problem when the process may not be looked at. */

@@ -1,11 +1,13 @@
 import type { Server } from 'node:http';
+import { cpus, freemem, totalmem } from 'node:os';
 import type { AgentReport } from '../api/agent-report.ts';
 import { isProblem } from '../api/problem.ts';
 import { formatSocketAddress } from './address.ts';
+import { createOsSampler } from './os-sampler.ts';
 import { createSampler } from './sampler.ts';
 import { startSamplingLoop } from './sampling-loop.ts';
 import { createReportServer } from './server.ts';
-import { parseSettings, type Settings, usageText } from './settings.ts';
+import { defaultProcRoot, parseSettings, type Settings, usageText } from './settings.ts';
 
 /** The agent: a sidecar in every broker Pod that reports what the broker uses (design §2). */
 function main(): void {
@@ -20,7 +22,11 @@ function main(): void {
 
 function run(settings: Settings): void {
   const clock = { wallMilliseconds: Date.now, monotonicMilliseconds: () => performance.now() };
-  const sample = createSampler({ ...settings, clock });
+  // Elsewhere there is no /proc, and `--proc` may name one that was recorded.
+  const hasProc = process.platform === 'linux' || settings.procRoot !== defaultProcRoot;
+  const sample = hasProc
+    ? createSampler({ ...settings, clock })
+    : createOsSampler({ ...settings, clock, machine: { platform: process.platform, cpus, totalmem, freemem } });
   const loop = startSamplingLoop({
     sample,
     intervalSeconds: settings.intervalSeconds,
@@ -44,7 +50,7 @@ function run(settings: Settings): void {
   server.listen(settings.listen.port, settings.listen.ip, () => {
     log('info', 'listening', {
       address: addressOf(server),
-      brokerAddress: formatSocketAddress(settings.brokerAddress),
+      broker: settings.broker,
     });
   });
 }

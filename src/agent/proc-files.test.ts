@@ -17,7 +17,7 @@ const stat =
 
 describe('/proc/<pid>/stat', () => {
   it('gives state, own CPU ticks without those of children, and the start', () => {
-    expect(parseProcessStat(stat)).toEqual({ state: 'S', cpuTicks: 1290, startTicks: 987_654 });
+    expect(parseProcessStat(stat)).toEqual({ state: 'S', command: 'broker', cpuTicks: 1290, startTicks: 987_654 });
   });
 
   it.each(['a b', ') R 1 1 (', 'Z) Z 0 0'])('is not misled by a command named %j', (command) => {

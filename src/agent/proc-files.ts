@@ -12,6 +12,8 @@ export const ticksPerSecond = 100;
 export interface ProcessStat {
   /** R, S, D, Z, …: a zombie (Z) or dead (X) process has a stat still, but nothing else. */
   readonly state: string;
+  /** The first 15 bytes of the program's name, unless the process gave itself another. */
+  readonly command: string;
   /** User and system time of the process itself, in ticks. */
   readonly cpuTicks: number;
   /** Start after boot, in ticks: with the pid, it names one run of one process. */
@@ -20,8 +22,10 @@ export interface ProcessStat {
 
 /** /proc/<pid>/stat. The second field is the command in parentheses, which may itself hold spaces and parentheses. */
 export function parseProcessStat(text: string): ProcessStat | null {
+  const end = text.lastIndexOf(')');
+  const command = text.slice(text.indexOf('(') + 1, end);
   const fields = text
-    .slice(text.lastIndexOf(')') + 1)
+    .slice(end + 1)
     .trim()
     .split(/\s+/);
   // fields[0] is field 3 of the manual.
@@ -30,12 +34,72 @@ export function parseProcessStat(text: string): ProcessStat | null {
   const systemTicks = parseCount(fields[15 - 3]);
   const startTicks = parseCount(fields[22 - 3]);
   if (!/^[A-Za-z]$/.test(state) || userTicks === null || systemTicks === null || startTicks === null) return null;
-  return { state, cpuTicks: userTicks + systemTicks, startTicks };
+  return { state, command, cpuTicks: userTicks + systemTicks, startTicks };
 }
 
 /** The resident set in /proc/<pid>/status, in bytes. */
 export function parseResidentBytes(text: string): number | null {
   return kibibytes(text, 'VmRSS');
+}
+
+/** Bytes that the process read from and wrote to disks, in /proc/<pid>/io. */
+export function parseProcessIo(text: string): { readonly readBytes: number; readonly writtenBytes: number } | null {
+  const readBytes = parseCount(/^read_bytes: (\d+)$/m.exec(text)?.[1]);
+  const writtenBytes = parseCount(/^write_bytes: (\d+)$/m.exec(text)?.[1]);
+  return readBytes === null || writtenBytes === null ? null : { readBytes, writtenBytes };
+}
+
+/** The soft limit of open files in /proc/<pid>/limits. */
+export function parseOpenFilesLimit(text: string): number | 'none' | null {
+  const soft = /^Max open files\s+(\d+|unlimited)\s/m.exec(text)?.[1];
+  return soft === 'unlimited' ? 'none' : parseCount(soft);
+}
+
+/** Whether this kernel states the number of a process's descriptors as the size of /proc/<pid>/fd: since 6.2. */
+export function parseStatesDescriptors(osrelease: string): boolean | null {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(osrelease) ?? [];
+  return major === undefined ? null : Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 2);
+}
+
+/** Cumulative, over all devices but loopback. */
+export interface NetworkCounters {
+  /** Names what is summed: another set of devices is another series. */
+  readonly devices: string;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  readonly errors: number;
+}
+
+/** /proc/<pid>/net/dev: two lines of headings, then `name: ` with 8 figures received and 8 sent. */
+export function parseNetworkDevices(text: string): NetworkCounters | null {
+  const devices: string[] = [];
+  const sums = { receivedBytes: 0, sentBytes: 0, errors: 0 };
+  for (const line of text.split('\n').slice(2)) {
+    if (line === '') continue;
+    const colon = line.lastIndexOf(':');
+    const name = line.slice(0, colon).trim();
+    const figures = line
+      .slice(colon + 1)
+      .trim()
+      .split(/\s+/);
+    const [receivedBytes, receivedErrors] = [parseCount(figures[0]), parseCount(figures[2])];
+    const [sentBytes, sentErrors] = [parseCount(figures[8]), parseCount(figures[10])];
+    if (colon < 0 || receivedBytes === null || receivedErrors === null || sentBytes === null || sentErrors === null) {
+      return null;
+    }
+    if (name === 'lo') continue;
+    devices.push(name);
+    sums.receivedBytes += receivedBytes;
+    sums.sentBytes += sentBytes;
+    sums.errors += receivedErrors + sentErrors;
+  }
+  return { devices: devices.sort().join(' '), ...sums };
+}
+
+/** The name of a program in /proc/<pid>/cmdline: its first argument without folders; empty for kernel threads. */
+export function parseProgramName(text: string): string {
+  const [program = ''] = text.split('\0', 1);
+  return program.slice(program.lastIndexOf('/') + 1);
 }
 
 /** The node's memory in /proc/meminfo, in bytes. */

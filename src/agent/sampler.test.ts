@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentReport, parseReport } from '../api/agent-report.ts';
 import { agentPid, createFakeMachine, type FakeMachine, type FakeProcess } from './fake-machine.ts';
-import { coresBetween, createSampler } from './sampler.ts';
+import { createSampler } from './sampler.ts';
 
 const pod = { name: 'broker-0', namespace: 'messaging', uid: '5b1f' };
 const pid = 42;
@@ -20,8 +20,9 @@ beforeEach(() => {
   meanwhile = () => undefined;
   const takeSample = createSampler({
     procRoot: machine.procRoot,
-    brokerAddress: { ip: '10.0.1.7', port: 6650 },
+    broker: { address: { ip: '10.0.1.7', port: 6650 } },
     pod,
+    podLimits: { cores: null, memoryBytes: null },
     intervalSeconds: 2,
     clock: {
       wallMilliseconds: () => wallAtStart + elapsedMilliseconds,
@@ -292,19 +293,5 @@ describe('a folder that is no /proc', () => {
     machine.remove('/proc/self');
 
     expect(sample().reason).toMatch(/self: not there; --proc must name a mounted procfs$/);
-  });
-});
-
-describe('the rate between two readings', () => {
-  const earlier = { series: 'a', seconds: 1, atMilliseconds: 1000 };
-
-  it.each([
-    ['of one series', { series: 'a', seconds: 2, atMilliseconds: 3000 }, 0.5],
-    ['with no use', { series: 'a', seconds: 1, atMilliseconds: 3000 }, 0],
-    ['of two series', { series: 'b', seconds: 2, atMilliseconds: 3000 }, null],
-    ['at one moment', { series: 'a', seconds: 2, atMilliseconds: 1000 }, null],
-    ['with a counter that went back', { series: 'a', seconds: 0.9, atMilliseconds: 3000 }, null],
-  ])('%s', (_, later, cores) => {
-    expect(coresBetween(earlier, later)).toBe(cores);
   });
 });

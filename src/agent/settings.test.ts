@@ -5,12 +5,13 @@ const env = { POD_NAME: 'broker-0', POD_NAMESPACE: 'messaging', POD_UID: '5b1f',
 const args = ['--listen', '10.0.1.7:9091', '--broker-address', '10.0.1.7:6650'];
 
 describe('the settings', () => {
-  it('have an interval of 2 s and /proc unless told otherwise', () => {
+  it('have an interval of 10 s and /proc unless told otherwise', () => {
     expect(parseSettings(args, env)).toEqual({
       listen: { ip: '10.0.1.7', port: 9091 },
-      brokerAddress: { ip: '10.0.1.7', port: 6650 },
-      intervalSeconds: 2,
+      broker: { address: { ip: '10.0.1.7', port: 6650 } },
+      intervalSeconds: 10,
       procRoot: '/proc',
+      podLimits: { cores: null, memoryBytes: null },
       pod: { name: 'broker-0', namespace: 'messaging', uid: '5b1f' },
     });
   });
@@ -22,13 +23,47 @@ describe('the settings', () => {
     });
   });
 
+  it('know the broker by its program or its container as well', () => {
+    const id = 'c0ffee'.repeat(10);
+    const flags = ['--listen=10.0.1.7:9091', '--broker-process=danube-broker', `--broker-container=containerd://${id}`];
+
+    expect(parseSettings(flags, env)).toMatchObject({
+      broker: { address: undefined, program: 'danube-broker', containerId: id },
+    });
+  });
+
+  it.each([
+    ['1.5', '512Mi', 1.5, 536_870_912],
+    ['1500m', '536870912', 1.5, 536_870_912],
+    ['2', '1.5G', 2, 1_500_000_000],
+    ['0', '0', null, null],
+  ])('take the limits of the Pod: %s cores, %s', (cpu, memory, cores, memoryBytes) => {
+    const outcome = parseSettings([...args, `--cpu-limit=${cpu}`, `--memory-limit=${memory}`], env);
+
+    expect(outcome).toMatchObject({ podLimits: { cores, memoryBytes } });
+  });
+
+  it.each([
+    '--cpu-limit=1.5 cores',
+    '--cpu-limit=-1',
+    '--cpu-limit=$(CPU_LIMIT)',
+    '--memory-limit=512MiB',
+    '--memory-limit=1m',
+    '--memory-limit=',
+    '--broker-container=broker',
+  ])('do not take %s', (flag) => {
+    expect(parseSettings([...args, flag], env)).toEqual({
+      problem: expect.stringContaining(flag.slice(0, flag.indexOf('='))),
+    });
+  });
+
   it('name every mistake at once, with what to write', () => {
     const outcome = parseSettings(['--listen', 'agent:9091', '--interval-seconds', '0'], { POD_NAME: 'broker-0' });
 
     expect(outcome).toEqual({
       problem: [
         '--listen: "agent:9091" is no IP address and port; write 10.0.0.7:6650 or [fd00::7]:6650',
-        '--broker-address is required: an IP address and port, as in 10.0.0.7:6650',
+        '--broker-address is required, or --broker-process or --broker-container: by what the broker is known',
         '--interval-seconds: "0" is no number from 0.1 to 60',
         'POD_NAMESPACE is required in the environment: set it with fieldRef metadata.namespace',
         'POD_UID is required in the environment: set it with fieldRef metadata.uid',

@@ -2,18 +2,32 @@ import { parseArgs } from 'node:util';
 import { bounds, type PodIdentity } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
 import { parseSocketAddress, type SocketAddress } from './address.ts';
+import type { BrokerTraits } from './find-broker.ts';
+import type { PodLimits } from './identity.ts';
+import { parseBytes, parseCores } from './quantities.ts';
 
 export interface Settings {
   readonly listen: SocketAddress;
-  readonly brokerAddress: SocketAddress;
+  readonly broker: BrokerTraits;
   readonly intervalSeconds: number;
   readonly procRoot: string;
+  readonly hostCgroupRoot: string | undefined;
   readonly pod: PodIdentity;
+  readonly podLimits: PodLimits;
 }
 
-export const usageText = `usage: agent --listen HOST:PORT --broker-address HOST:PORT [--interval-seconds 2] [--proc /proc]
+export const usageText = `usage: agent --listen HOST:PORT, and by what the broker is known, one or more of
+  --broker-address HOST:PORT   where it listens
+  --broker-process NAME        the name of its program
+  --broker-container ID        the id of its container, or how it begins
+optional:
+  --interval-seconds 10
+  --host-cgroup DIR            the node's /sys/fs/cgroup, mounted read-only: the broker's cgroup is looked up there
+  --cpu-limit 1500m, --memory-limit 512Mi   the limits of the broker's container (downward API): its cgroup must agree
+  --proc /proc
 with POD_NAME, POD_NAMESPACE and POD_UID in the environment (downward API)`;
 
+export const defaultProcRoot = '/proc';
 const intervalBounds = { min: 0.1, max: 60 } as const;
 
 /** Reads flags and environment; the problem names all mistakes, one a line. */
@@ -23,37 +37,53 @@ export function parseSettings(
 ): Settings | Problem {
   const flags = parseFlags(args);
   if (isProblem(flags)) return flags;
-  const listen = addressFlag('--listen', flags.listen);
-  const brokerAddress = addressFlag('--broker-address', flags['broker-address']);
-  const intervalSeconds = parseInterval(flags['interval-seconds']);
-  const name = podVariable('POD_NAME', env);
-  const namespace = podVariable('POD_NAMESPACE', env);
-  const uid = podVariable('POD_UID', env);
-  if (
-    isProblem(listen) ||
-    isProblem(brokerAddress) ||
-    isProblem(intervalSeconds) ||
-    isProblem(name) ||
-    isProblem(namespace) ||
-    isProblem(uid)
-  ) {
-    const outcomes = [listen, brokerAddress, intervalSeconds, name, namespace, uid];
-    return {
-      problem: outcomes
-        .filter(isProblem)
-        .map((it) => it.problem)
-        .join('\n'),
-    };
+  const read = {
+    listen:
+      addressFlag('--listen', flags.listen) ??
+      missing('--listen is required: an IP address and port, as in 10.0.0.7:9641'),
+    broker: parseTraits(flags),
+    intervalSeconds: parseInterval(flags['interval-seconds']),
+    cores: limitFlag('--cpu-limit', flags['cpu-limit'], parseCores, '1.5 or 1500m'),
+    memoryBytes: limitFlag('--memory-limit', flags['memory-limit'], parseBytes, '536870912 or 512Mi'),
+    name: podVariable('POD_NAME', 'metadata.name', env),
+    namespace: podVariable('POD_NAMESPACE', 'metadata.namespace', env),
+    uid: podVariable('POD_UID', 'metadata.uid', env),
+  };
+  if (!isComplete(read)) {
+    const problems = Object.values(read).filter(isProblem);
+    return { problem: problems.map((it) => it.problem).join('\n') };
   }
-  return { listen, brokerAddress, intervalSeconds, procRoot: flags.proc, pod: { name, namespace, uid } };
+  const { listen, broker, intervalSeconds, cores, memoryBytes, name, namespace, uid } = read;
+  return {
+    listen,
+    broker,
+    intervalSeconds,
+    procRoot: flags.proc,
+    hostCgroupRoot: flags['host-cgroup'],
+    pod: { name, namespace, uid },
+    podLimits: { cores, memoryBytes },
+  };
 }
 
-interface Flags {
-  readonly listen?: string | undefined;
-  readonly 'broker-address'?: string | undefined;
-  readonly 'interval-seconds': string;
-  readonly proc: string;
+/** The same, when none is a problem. */
+type Complete<T> = { readonly [K in keyof T]: Exclude<T[K], Problem> };
+
+function isComplete<T extends object>(read: T): read is T & Complete<T> {
+  return !Object.values(read).some(isProblem);
 }
+
+type Flags = Readonly<Record<(typeof optionalFlags)[number], string | undefined>> &
+  Readonly<Record<'interval-seconds' | 'proc', string>>;
+
+const optionalFlags = [
+  'listen',
+  'broker-address',
+  'broker-process',
+  'broker-container',
+  'host-cgroup',
+  'cpu-limit',
+  'memory-limit',
+] as const;
 
 function parseFlags(args: readonly string[]): Flags | Problem {
   try {
@@ -64,11 +94,16 @@ function parseFlags(args: readonly string[]): Flags | Problem {
       options: {
         listen: { type: 'string' },
         'broker-address': { type: 'string' },
-        'interval-seconds': { type: 'string', default: '2' },
-        proc: { type: 'string', default: '/proc' },
+        'broker-process': { type: 'string' },
+        'broker-container': { type: 'string' },
+        'interval-seconds': { type: 'string', default: '10' },
+        'host-cgroup': { type: 'string' },
+        'cpu-limit': { type: 'string' },
+        'memory-limit': { type: 'string' },
+        proc: { type: 'string', default: defaultProcRoot },
       },
     });
-    return values;
+    return values as Flags;
   } catch (error) {
     // The errors of parseArgs name the flag and say how to write it.
     if (error instanceof TypeError) return { problem: error.message };
@@ -76,10 +111,30 @@ function parseFlags(args: readonly string[]): Flags | Problem {
   }
 }
 
-function addressFlag(flag: string, value: string | undefined): SocketAddress | Problem {
-  if (value === undefined) return { problem: `${flag} is required: an IP address and port, as in 10.0.0.7:6650` };
+function missing(problem: string): Problem {
+  return { problem };
+}
+
+function addressFlag(flag: string, value: string | undefined): SocketAddress | Problem | undefined {
+  if (value === undefined) return undefined;
   const address = parseSocketAddress(value);
   return isProblem(address) ? { problem: `${flag}: ${address.problem}` } : address;
+}
+
+const containerIdPattern = /^[0-9a-f]{12,64}$/;
+
+function parseTraits(flags: Flags): BrokerTraits | Problem {
+  const address = addressFlag('--broker-address', flags['broker-address']);
+  if (isProblem(address)) return address;
+  const program = flags['broker-process'];
+  // A Pod's status writes it with the runtime's name before it.
+  const containerId = flags['broker-container']?.replace(/^[a-z-]+:\/\//, '');
+  if (containerId !== undefined && !containerIdPattern.test(containerId)) {
+    return { problem: `--broker-container: "${containerId}" is no container id; write 12 to 64 of 0-9 a-f` };
+  }
+  return address === undefined && !program && containerId === undefined
+    ? missing('--broker-address is required, or --broker-process or --broker-container: by what the broker is known')
+    : { address, program, containerId };
 }
 
 function parseInterval(text: string): number | Problem {
@@ -89,9 +144,26 @@ function parseInterval(text: string): number | Problem {
     : { problem: `--interval-seconds: "${text}" is no number from ${intervalBounds.min} to ${intervalBounds.max}` };
 }
 
-function podVariable(name: string, env: Readonly<Record<string, string | undefined>>): string | Problem {
+/** @returns null when it is not given, or 0, which is how Kubernetes writes that there is none. */
+function limitFlag(
+  flag: string,
+  text: string | undefined,
+  parse: (text: string) => number | null,
+  examples: string,
+): number | null | Problem {
+  if (text === undefined) return null;
+  const limit = parse(text);
+  if (limit === null) return { problem: `${flag}: "${text}" is no quantity; write ${examples}` };
+  return limit === 0 ? null : limit;
+}
+
+function podVariable(
+  name: string,
+  fieldPath: string,
+  env: Readonly<Record<string, string | undefined>>,
+): string | Problem {
   const value = env[name] ?? '';
-  if (value !== '' && value.length <= bounds.nameCharacters) return value;
-  const field = { POD_NAME: 'metadata.name', POD_NAMESPACE: 'metadata.namespace', POD_UID: 'metadata.uid' }[name];
-  return { problem: `${name} is required in the environment: set it with fieldRef ${field}` };
+  return value !== '' && value.length <= bounds.nameCharacters
+    ? value
+    : { problem: `${name} is required in the environment: set it with fieldRef ${fieldPath}` };
 }

@@ -1,0 +1,79 @@
+import type { DiskFigures, Source } from '../api/agent-report.ts';
+import { isProblem, type Problem } from '../api/problem.ts';
+import type { BrokerCgroups, CgroupDirectory } from './broker-cgroup.ts';
+import { type DiskCounters, parseBlkio, parseIoStat } from './cgroup-files.ts';
+import { readParsed } from './files.ts';
+import { readPressure } from './pressure.ts';
+import { parseProcessIo } from './proc-files.ts';
+import type { Rates } from './rates.ts';
+import { unknownDisk } from './unknown-figures.ts';
+
+export interface DiskOptions {
+  /** Null where the broker's cgroups are not proved: then the process alone is looked at. */
+  readonly cgroups: BrokerCgroups | null;
+  readonly procRoot: string;
+  readonly pid: number;
+  readonly run: string;
+  readonly rates: Rates;
+}
+
+interface Counted {
+  readonly source: Source;
+  readonly series: string;
+  /** Null where only bytes are counted. */
+  readonly counters: Omit<DiskCounters, 'reads' | 'writes'> & { reads: number | null; writes: number | null };
+}
+
+/**
+ * The disk figures of the broker's cgroup; where it counts none, bytes of the broker's process alone; else unknown.
+ *
+ * v1 counts only some I/O (not what the page cache writes later), and on many machines nothing at all: where all its
+ * counters are 0, that says nothing.
+ */
+export function readDiskFigures(options: DiskOptions): DiskFigures {
+  const { cgroups, run, rates } = options;
+  const pressure = readPressure({ directory: cgroups?.pressure ?? null, resource: 'io', run, rates });
+  const counted = countByCgroup(cgroups?.disk ?? null) ?? countByProcess(options);
+  // Pressure has no source of its own to name: it is of the v2 hierarchy always.
+  if (counted === null) return pressure === null ? unknownDisk : { ...unknownDisk, source: 'cgroup-v2', pressure };
+  const { source, series, counters } = counted;
+  const perSecond = (name: string, counter: number | null): number | null =>
+    rates.perSecond(`disk ${name}`, `${run} ${series}`, counter);
+  return {
+    source,
+    readBytesPerSecond: perSecond('read bytes', counters.readBytes),
+    writeBytesPerSecond: perSecond('written bytes', counters.writtenBytes),
+    readsPerSecond: perSecond('reads', counters.reads),
+    writesPerSecond: perSecond('writes', counters.writes),
+    pressure,
+  };
+}
+
+function countByCgroup(directory: CgroupDirectory | null): Counted | null {
+  if (directory === null) return null;
+  const { version, path } = directory;
+  const counters = version === 2 ? readParsed(`${path}/io.stat`, parseIoStat) : readBlkio(path);
+  if (isProblem(counters)) return null;
+  const saysNothing = version === 1 && Object.values(counters).every((it) => it === 0);
+  return saysNothing ? null : { source: version === 2 ? 'cgroup-v2' : 'cgroup-v1', series: path, counters };
+}
+
+function readBlkio(path: string): DiskCounters | Problem {
+  const bytes = readParsed(`${path}/blkio.throttle.io_service_bytes_recursive`, parseBlkio);
+  if (isProblem(bytes)) return bytes;
+  const operations = readParsed(`${path}/blkio.throttle.io_serviced_recursive`, parseBlkio);
+  if (isProblem(operations)) return operations;
+  return {
+    readBytes: bytes.read,
+    writtenBytes: bytes.write,
+    reads: operations.read,
+    writes: operations.write,
+  };
+}
+
+function countByProcess({ procRoot, pid }: DiskOptions): Counted | null {
+  const bytes = readParsed(`${procRoot}/${pid}/io`, parseProcessIo);
+  return isProblem(bytes)
+    ? null
+    : { source: 'proc', series: 'proc', counters: { ...bytes, reads: null, writes: null } };
+}
