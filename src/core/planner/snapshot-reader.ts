@@ -46,6 +46,7 @@ const MOST_BROKERS = 20_000;
 const MOST_TOPICS = 5_000_000;
 const LONGEST_NAME = 1024;
 const MOST_IGNORED = 10;
+const MOST_REASONS = 200;
 
 /** States of brokers in a snapshot, as a BrokerLoad has them. */
 const ROLES: ReadonlyMap<unknown, number> = new Map([
@@ -228,7 +229,7 @@ function createTopicRows(header: Header): TopicRows {
         movedSecondsAgo[topics.length] = seconds;
       }
       const code = movable === true ? 0 : reasonCode(movable === false ? NOT_MOVABLE : movable);
-      if (code > 255) return { problem: 'movable: expected at most 255 different reasons in a snapshot' };
+      if (code > MOST_REASONS) return { problem: `movable: expected at most ${MOST_REASONS} different reasons` };
       owner[topics.length] = at;
       reliable[topics.length] = Number(isReliable);
       connections[topics.length] = clients;

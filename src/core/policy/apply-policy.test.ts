@@ -1,0 +1,189 @@
+import { describe, expect, it } from 'vitest';
+import { effectiveRebalance, type PlacementRuleSpec, type RebalanceSpec } from '../../api/rebalance.ts';
+import { clusterOf, topicsOf } from '../planner/cluster-builder.ts';
+import { BrokerRole } from '../planner/input.ts';
+import { plan } from '../planner/plan.ts';
+import type { PlannerSnapshot } from '../planner/snapshot-reader.ts';
+import { applyPolicy, type PolicyInput } from './apply-policy.ts';
+
+/** b0 has 60 of 120; b2 is empty. Brokers b0 and b1 are slow, b2 is fast. */
+const INPUT = clusterOf(['cpu'], { b0: topicsOf('/default/t', 60, [1]), b1: topicsOf('/default/u', 60, [1]), b2: {} });
+const LABELS = [{ tier: 'slow' }, { tier: 'slow' }, { tier: 'fast', zone: 'a' }];
+
+function snapshotOf(change: Partial<PlannerSnapshot> = {}): PlannerSnapshot {
+  return {
+    input: INPUT,
+    labels: LABELS,
+    reliable: new Uint8Array(120),
+    connections: new Float64Array(120),
+    ignored: [],
+    ...change,
+  };
+}
+
+function applied(rebalance: RebalanceSpec, change: Partial<PlannerSnapshot> = {}, more: Partial<PolicyInput> = {}) {
+  return applyPolicy({
+    snapshot: snapshotOf(change),
+    rebalance: effectiveRebalance(rebalance),
+    rules: [],
+    mode: 'Full',
+    brokers: [],
+    ...more,
+  });
+}
+
+function reasonOf({ input }: ReturnType<typeof applied>, topic: string): string | undefined {
+  const code = input.immovable?.of[input.topics.indexOf(topic)] ?? 0;
+  return input.immovable?.reasons[code - 1];
+}
+
+function rule(name: string, pattern: string, labels: Record<string, string>, preferred = false): PlacementRuleSpec {
+  return {
+    name,
+    topicPatterns: [pattern],
+    brokerSelector: { matchLabels: labels },
+    ...(preferred && { enforcement: 'Preferred' }),
+  };
+}
+
+/** The value at one topic, `elsewhere` at all others. */
+function only(topic: string, value: number, elsewhere: number): Float64Array {
+  return Float64Array.from(INPUT.topics, (name) => (name === topic ? value : elsewhere));
+}
+
+describe('a policy', () => {
+  it('sets the band', () => {
+    expect(applied({ band: { abovePercent: 20 } }).options).toEqual({
+      mode: 'Full',
+      band: { above: 0.2, below: 0.09 },
+    });
+  });
+
+  it('holds back what its patterns exclude', () => {
+    const outcome = applied({ excludeTopicPatterns: ['/default/t1*'] });
+
+    expect(reasonOf(outcome, '/default/t1')).toBe('Excluded');
+    expect(reasonOf(outcome, '/default/t2')).toBeUndefined();
+  });
+
+  it('holds back connected topics, unless it allows them at their price', () => {
+    const connections = only('/default/t1', 4, 0);
+
+    expect(reasonOf(applied({}, { connections }), '/default/t1')).toBe('ConnectedClients');
+    const allowed = applied({ connectedTopics: 'Allow' }, { connections });
+    expect(reasonOf(allowed, '/default/t1')).toBeUndefined();
+    expect(allowed.input.cost?.slice(0, 3)).toEqual(Float64Array.of(1, 5, 1));
+  });
+
+  it('makes reliable topics dearer, and plain ones all alike', () => {
+    const reliable = Uint8Array.from(INPUT.topics, (name) => Number(name === '/default/t0'));
+
+    expect(applied({}, { reliable }).input.cost?.slice(0, 2)).toEqual(Float64Array.of(2, 1));
+    expect(applied({}).input.cost).toBeUndefined();
+  });
+
+  it('holds back young topics and those that moved lately, where that is known', () => {
+    const ageSeconds = only('/default/t0', 299, 300);
+    const movedSecondsAgo = only('/default/t1', 899, 900);
+
+    const outcome = applied({}, { ageSeconds, movedSecondsAgo });
+
+    expect(reasonOf(outcome, '/default/t0')).toBe('TooYoung');
+    expect(reasonOf(outcome, '/default/t1')).toBe('Cooldown');
+    expect(reasonOf(outcome, '/default/t2')).toBeUndefined();
+  });
+
+  it('lets the reason of the snapshot stand', () => {
+    const of = Uint8Array.from(INPUT.topics, (name) => Number(name === '/default/t0'));
+    const input = { ...INPUT, immovable: { of, reasons: ['Backlog'] } };
+
+    const outcome = applied({ excludeTopicPatterns: ['/default/t*'] }, { input });
+
+    expect(reasonOf(outcome, '/default/t0')).toBe('Backlog');
+    expect(reasonOf(outcome, '/default/t1')).toBe('Excluded');
+  });
+
+  it('holds nothing back that must leave its broker', () => {
+    const outcome = applied({ excludeTopicPatterns: ['/default/*'] }, {}, { mode: 'Drain', brokers: [0] });
+
+    expect(reasonOf(outcome, '/default/t0')).toBeUndefined();
+    expect(reasonOf(outcome, '/default/u0')).toBe('Excluded');
+    expect(plan(outcome.input, outcome.options).moves).toHaveLength(60);
+  });
+
+  it('moves nothing for balance with fewer brokers than it asks for', () => {
+    const outcome = applied({ limits: { minActiveBrokers: 4 } });
+
+    expect(plan(outcome.input, outcome.options).moves).toEqual([]);
+    expect(outcome.notes).toEqual([
+      '3 brokers take topics, and rebalance.limits.minActiveBrokers asks for 4: nothing moves for balance',
+    ]);
+  });
+});
+
+describe('modes', () => {
+  it('scale-out moves topics only to the brokers that are named', () => {
+    const { input, options } = applied({}, {}, { mode: 'ScaleOut', brokers: [2] });
+
+    const { moves } = plan(input, options);
+
+    expect(moves.length).toBeGreaterThan(30);
+    expect(moves.every(({ to }) => to === 2)).toBe(true);
+  });
+
+  it('drain empties what is named and what is draining', () => {
+    const roles = Uint8Array.of(0, BrokerRole.Draining, 0);
+
+    const outcome = applied({}, { input: { ...INPUT, roles } }, { mode: 'Drain', brokers: [0] });
+
+    expect(outcome.input.roles).toEqual(Uint8Array.of(BrokerRole.Draining, BrokerRole.Draining, 0));
+  });
+});
+
+describe('rules', () => {
+  it('keep topics on the brokers that have all labels', () => {
+    const rules = [rule('fast', '/default/t*', { tier: 'fast' })];
+
+    const { input, options } = applied({}, {}, { rules });
+
+    const moved = plan(input, options).moves.filter(({ reason }) => reason === 'NotAllowed');
+    expect(moved).toHaveLength(60);
+    expect(moved.every(({ to }) => to === 2)).toBe(true);
+  });
+
+  it('must all be satisfied', () => {
+    const rules = [
+      rule('slow', '/default/*', { tier: 'slow' }),
+      rule('zone', '/default/t*', { zone: 'a' }),
+      rule('fast', '/default/u*', { tier: 'fast' }, true),
+    ];
+
+    const { input, notes } = applied({}, {}, { rules });
+
+    expect(input.placement?.rules).toEqual([
+      { name: 'slow and zone', allowed: Uint8Array.of(0, 0, 0) },
+      // No slow broker is fast: a preference that nothing can meet is none.
+      { name: 'slow and fast', allowed: Uint8Array.of(1, 1, 0) },
+    ]);
+    expect(notes).toEqual([]);
+  });
+
+  it('may prefer brokers', () => {
+    const rules = [rule('fast', '/default/t*', { tier: 'fast' }, true)];
+
+    const { input } = applied({}, {}, { rules });
+
+    expect(input.placement?.rules).toEqual([
+      { name: 'fast', allowed: Uint8Array.of(1, 1, 1), preferred: Uint8Array.of(0, 0, 1) },
+    ]);
+  });
+
+  it('that mean nothing here are named', () => {
+    const rules = [rule('none', '/other/*', { tier: 'slow' }), rule('nowhere', '/default/*', { tier: 'none' })];
+
+    expect(applied({}, {}, { rules }).notes).toEqual([
+      'rule none covers no topic',
+      'rule nowhere selects no broker: check its labels',
+    ]);
+  });
+});

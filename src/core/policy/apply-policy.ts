@@ -1,0 +1,180 @@
+/** What a policy makes of a snapshot: the planner's input and options, with a reason for every topic that it holds back. */
+import type { EffectiveRebalance, PlacementRuleSpec } from '../../api/rebalance.ts';
+import {
+  BrokerRole,
+  type PlacementRule,
+  type PlanMode,
+  type PlannerInput,
+  type PlanOptions,
+} from '../planner/input.ts';
+import { ruleByLabels } from '../planner/labels.ts';
+import type { PlannerSnapshot } from '../planner/snapshot-reader.ts';
+import { createTopicMatcher } from './topic-patterns.ts';
+
+export interface PolicyInput {
+  readonly snapshot: PlannerSnapshot;
+  readonly rebalance: EffectiveRebalance;
+  readonly rules: readonly PlacementRuleSpec[];
+  readonly mode: PlanMode;
+  /** Indexes of the brokers to be emptied, besides those that are draining, or in mode ScaleOut of those that may receive. */
+  readonly brokers: readonly number[];
+}
+
+export interface PolicyOutcome {
+  readonly input: PlannerInput;
+  readonly options: PlanOptions;
+  /** What the user should know and no move says. */
+  readonly notes: readonly string[];
+}
+
+/** Why the policy holds a topic back. Topics of a draining broker are held back by none of these: they must leave. */
+export const heldBack = {
+  Excluded: 'rebalance.excludeTopicPatterns covers it',
+  ConnectedClients:
+    'it has connected clients, which do not follow a move (rebalance.connectedTopics: Allow lets it move)',
+  Cooldown: 'it moved less than rebalance.limits.topicCooldownSeconds ago',
+  TooYoung: 'it is younger than rebalance.limits.minTopicAgeSeconds',
+} as const;
+
+export type HeldBack = keyof typeof heldBack;
+
+export function applyPolicy({ snapshot, rebalance, rules, mode, brokers }: PolicyInput): PolicyOutcome {
+  const roles = rolesOf(snapshot, mode, brokers);
+  const active = roles.reduce((count, role) => count + Number(role === BrokerRole.Active), 0);
+  const { minActiveBrokers } = rebalance.limits;
+  const notes: string[] = [];
+  const tooFew = active < minActiveBrokers && mode !== 'Drain';
+  if (tooFew) {
+    notes.push(
+      `${active} brokers take topics, and rebalance.limits.minActiveBrokers asks for ${minActiveBrokers}: nothing moves for balance`,
+    );
+  }
+  const receivers =
+    mode === 'ScaleOut' ? roles.map((role, broker) => (brokers.includes(broker) ? role : BrokerRole.Closed)) : roles;
+  const placement = rules.length === 0 ? undefined : placementOf(snapshot, rules, receivers, notes);
+  const cost = costsOf(snapshot);
+  return {
+    input: {
+      ...snapshot.input,
+      roles,
+      immovable: immovableOf(snapshot, rebalance, roles),
+      ...(placement !== undefined && { placement }),
+      ...(cost !== undefined && { cost }),
+    },
+    options: {
+      mode: tooFew ? 'Drain' : mode,
+      band: { above: rebalance.band.abovePercent / 100, below: rebalance.band.belowPercent / 100 },
+      ...(mode === 'ScaleOut' && { scaleOutTo: brokers }),
+    },
+    notes,
+  };
+}
+
+function rolesOf({ input }: PlannerSnapshot, mode: PlanMode, brokers: readonly number[]): Uint8Array {
+  const roles = new Uint8Array(input.brokers.length);
+  if (input.roles !== undefined) roles.set(input.roles);
+  if (mode === 'Drain') for (const broker of brokers) roles[broker] = BrokerRole.Draining;
+  return roles;
+}
+
+function immovableOf(
+  snapshot: PlannerSnapshot,
+  rebalance: EffectiveRebalance,
+  roles: Uint8Array,
+): NonNullable<PlannerInput['immovable']> {
+  const { input, connections, ageSeconds, movedSecondsAgo } = snapshot;
+  const { topicCooldownSeconds, minTopicAgeSeconds } = rebalance.limits;
+  const isExcluded = createTopicMatcher(rebalance.excludeTopicPatterns);
+  const own = input.immovable?.reasons ?? [];
+  const codes = Object.keys(heldBack) as HeldBack[];
+
+  function reasonFor(topic: number): HeldBack | undefined {
+    if (roles[input.owner[topic] as number] === BrokerRole.Draining) return undefined;
+    if (isExcluded(input.topics[topic] as string)) return 'Excluded';
+    if (rebalance.connectedTopics === 'Never' && (connections[topic] as number) > 0) return 'ConnectedClients';
+    if ((movedSecondsAgo?.[topic] ?? Infinity) < topicCooldownSeconds) return 'Cooldown';
+    return (ageSeconds?.[topic] ?? Infinity) < minTopicAgeSeconds ? 'TooYoung' : undefined;
+  }
+
+  const of = new Uint8Array(input.topics.length);
+  for (let topic = 0; topic < of.length; topic++) {
+    const given = input.immovable?.of[topic] ?? 0;
+    const reason = given > 0 ? undefined : reasonFor(topic);
+    of[topic] = reason === undefined ? given : own.length + 1 + codes.indexOf(reason);
+  }
+  return { of, reasons: [...own, ...codes] };
+}
+
+/** Of a plain topic 1; each message that must survive and each client that must connect anew makes a move dearer (contract M7). */
+const RELIABLE_COST = 1;
+const CLIENT_COST = 1;
+const MOST_CLIENTS = 10;
+
+function costsOf({ reliable, connections }: PlannerSnapshot): Float64Array | undefined {
+  const costs = Float64Array.from(
+    reliable,
+    (flag, topic) => 1 + flag * RELIABLE_COST + Math.min(MOST_CLIENTS, connections[topic] as number) * CLIENT_COST,
+  );
+  return costs.some((cost) => cost !== 1) ? costs : undefined;
+}
+
+/**
+ * A topic has one rule in the planner: the brokers that all of its Required rules allow, of which those are preferred that all of its
+ * Preferred rules name. A preference that no broker can meet is none.
+ */
+function placementOf(
+  snapshot: PlannerSnapshot,
+  rules: readonly PlacementRuleSpec[],
+  roles: Uint8Array,
+  notes: string[],
+): NonNullable<PlannerInput['placement']> {
+  const { topics } = snapshot.input;
+  const compiled = rules.map((rule) => ({
+    rule,
+    covers: createTopicMatcher(rule.topicPatterns),
+    allowed: ruleByLabels(rule.name, snapshot.labels, rule.brokerSelector.matchLabels).allowed,
+  }));
+  const combined: PlacementRule[] = [];
+  const indexOf = new Map<string, number>();
+  const covered = new Set<number>();
+  const of = new Int32Array(topics.length).fill(-1);
+  for (const [topic, name] of topics.entries()) {
+    const matching = [...compiled.keys()].filter((index) => compiled[index]?.covers(name));
+    if (matching.length === 0) continue;
+    const key = matching.join();
+    let index = indexOf.get(key);
+    if (index === undefined) {
+      for (const rule of matching) covered.add(rule);
+      index =
+        combined.push(
+          combine(
+            compiled.filter((_, rule) => matching.includes(rule)),
+            roles,
+          ),
+        ) - 1;
+      indexOf.set(key, index);
+    }
+    of[topic] = index;
+  }
+  for (const [index, { rule, allowed }] of compiled.entries()) {
+    if (!covered.has(index)) notes.push(`rule ${rule.name} covers no topic`);
+    else if (!allowed.includes(1)) notes.push(`rule ${rule.name} selects no broker: check its labels`);
+  }
+  return { of, rules: combined };
+}
+
+interface CompiledRule {
+  readonly rule: PlacementRuleSpec;
+  readonly allowed: Uint8Array;
+}
+
+function combine(rules: readonly CompiledRule[], roles: Uint8Array): PlacementRule {
+  const required = rules.filter(({ rule }) => rule.enforcement !== 'Preferred');
+  const allowed = roles.map((_, broker) => Number(required.every((rule) => rule.allowed[broker] === 1)));
+  const preferred = allowed.map((own, broker) =>
+    Number(own === 1 && rules.every((rule) => rule.allowed[broker] === 1)),
+  );
+  const isPossible = preferred.some((own, broker) => own === 1 && roles[broker] === BrokerRole.Active);
+  const name = rules.map(({ rule }) => rule.name).join(' and ');
+  return { name, allowed, ...(required.length < rules.length && isPossible && { preferred }) };
+}
