@@ -20,6 +20,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { KubeError } from '../kube/client.ts';
 import type { RecordEvent } from '../kube/events.ts';
 import { createListWatch } from '../kube/list-watch.ts';
+import { createOwnWrites, recordWrites } from '../kube/own-writes.ts';
 import { startAdminProber } from './admin-ports.ts';
 import { startAgentPuller } from './agents.ts';
 import { createAuthority } from './authority.ts';
@@ -99,7 +100,14 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     now,
   });
 
-  const reporter = createReporter({ client, identity: options.identity, metrics });
+  // What was written and is not shown yet must not be written again.
+  const ownWrites = createOwnWrites({ shownUpTo: () => brokerLoads.shownUpTo() });
+  const reporter = createReporter({
+    client: recordWrites({ client, resource: BROKER_LOADS, ownWrites }),
+    isShown: ownWrites.areVisible,
+    identity: options.identity,
+    metrics,
+  });
 
   const picture = createPicture({
     namespace,
@@ -128,6 +136,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     resource: BROKER_LOADS,
     namespace,
     labelSelector: brokerLoadSelector(policyName),
+    onChange() {
+      hasNews = true;
+    },
     onError,
   });
   pods.start();

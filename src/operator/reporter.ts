@@ -14,6 +14,7 @@ import {
   viewBrokers,
 } from '../core/status.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
+import { objectKey } from '../kube/list-watch.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import {
   compareBrokerLoad,
@@ -41,6 +42,8 @@ export interface Report {
 
 export interface ReporterOptions {
   readonly client: KubeClient;
+  /** Whether `Report.brokerLoads` shows what was last written to the BrokerLoad with this key (`namespace/name`). */
+  readonly isShown: (key: string) => boolean;
   readonly identity: string;
   readonly metrics: OperatorMetrics;
 }
@@ -68,7 +71,7 @@ const FIGURES_EVERY_MS = 10_000;
 /** BrokerLoads outlive their Pods, so that one can still read what was lost. */
 const LOST_KEPT_MS = 300_000;
 
-export function createReporter({ client, identity, metrics }: ReporterOptions): Reporter {
+export function createReporter({ client, isShown, identity, metrics }: ReporterOptions): Reporter {
   let figuresAt = 0;
   const lostSince = new Map<string, number>();
 
@@ -81,12 +84,15 @@ export function createReporter({ client, identity, metrics }: ReporterOptions): 
       const known = existing.get(view.name);
       lostSince.delete(view.name);
       existing.delete(view.name);
+      if (!isShown(`${report.policy.metadata.namespace}/${view.name}`)) continue;
       await collect(failures, async () => {
         const load = known ?? (await ensureBrokerLoad(client, report.policy, view.name));
         await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation), due);
       });
     }
-    for (const load of existing.values()) await collect(failures, () => reportLost(load, snapshot, due));
+    for (const load of existing.values()) {
+      if (isShown(objectKey(load))) await collect(failures, () => reportLost(load, snapshot, due));
+    }
     if (failures[0] !== undefined) throw failures[0];
   }
 
