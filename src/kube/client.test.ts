@@ -102,6 +102,60 @@ describe('a server that puts a call off with Retry-After', () => {
   });
 });
 
+describe('a credential plugin', () => {
+  it('that hangs holds a call up no longer than its deadline, and is then asked anew', async () => {
+    const kubeConfig = kubeConfigOfServer();
+    const ask = vi.spyOn(kubeConfig, 'applyToHTTPSOptions').mockImplementationOnce(() => new Promise(() => undefined));
+    connect({ kubeConfig, maxInFlight: 1, timeoutMs: 200 });
+
+    const error = await failureOf(client.get(RESOURCE, REF));
+    const found = await client.get(RESOURCE, REF);
+
+    expect(error).toMatchObject({ status: 0, reason: 'Timeout' });
+    expect(error.message).toContain('no answer within 200 ms');
+    expect(found.metadata.name).toBe('a');
+    expect(ask).toHaveBeenCalledTimes(2);
+  });
+
+  it('that hangs holds a watch up no longer than its idle time', async () => {
+    const kubeConfig = kubeConfigOfServer();
+    vi.spyOn(kubeConfig, 'applyToHTTPSOptions').mockImplementation(() => new Promise(() => undefined));
+    connect({ kubeConfig });
+    const selection = { namespace: 'n', resourceVersion: '1', timeoutSeconds: 60 };
+    const events = client.watch(RESOURCE, selection, { signal: new AbortController().signal, idleMs: 200 });
+
+    const error = await failureOf(events[Symbol.asyncIterator]().next());
+
+    expect(error.message).toContain('no answer within 200 ms');
+  });
+
+  it('is asked once by calls that wait for its answer, and again by the next', async () => {
+    const kubeConfig = kubeConfigOfServer();
+    const answer = Promise.withResolvers<void>();
+    const ask = vi.spyOn(kubeConfig, 'applyToHTTPSOptions').mockImplementationOnce(() => answer.promise);
+    connect({ kubeConfig });
+
+    const calls = Promise.all([client.get(RESOURCE, REF), client.get(RESOURCE, REF)]);
+    answer.resolve();
+    await calls;
+    expect(ask).toHaveBeenCalledTimes(1);
+
+    await client.get(RESOURCE, REF);
+    expect(ask).toHaveBeenCalledTimes(2);
+  });
+
+  it('that fails, fails the call with its reason', async () => {
+    const kubeConfig = kubeConfigOfServer();
+    vi.spyOn(kubeConfig, 'applyToHTTPSOptions').mockRejectedValueOnce(new Error('log in first'));
+    connect({ kubeConfig });
+
+    const error = await failureOf(client.get(RESOURCE, REF));
+
+    expect(error).toMatchObject({ status: 0, reason: 'Unreachable' });
+    expect(error.message).toContain('log in first');
+  });
+});
+
 describe('calls at the same time', () => {
   it('are no more than allowed', async () => {
     server.failWith(() => 'hang');

@@ -181,6 +181,24 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
   const transport = server.protocol === 'http:' ? http : https;
   const slots = createSlots(maxInFlight);
   let agent: http.Agent | undefined;
+  let asked: { readonly at: number; readonly answer: Promise<https.RequestOptions> } | undefined;
+
+  /**
+   * What authenticates a call. A credential plugin (`exec`) has no deadline of its own, so the call's holds; calls that
+   * wait for the same answer share it, and one that has not come in the time of a call is asked for anew.
+   */
+  function readCredentials(signal: AbortSignal): Promise<https.RequestOptions> {
+    if (asked === undefined || performance.now() - asked.at >= timeoutMs) {
+      const auth: https.RequestOptions = {};
+      const asking = { at: performance.now(), answer: kubeConfig.applyToHTTPSOptions(auth).then(() => auth) };
+      const forget = () => {
+        if (asked === asking) asked = undefined;
+      };
+      asking.answer.then(forget, forget);
+      asked = asking;
+    }
+    return orAborted(asked.answer, signal);
+  }
 
   function told(method: string, status: number): void {
     observer?.onResponse?.({ method, host: server.host, status });
@@ -193,8 +211,7 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
     body: string | undefined,
     signal: AbortSignal,
   ): Promise<http.IncomingMessage> {
-    const auth: https.RequestOptions = {};
-    await kubeConfig.applyToHTTPSOptions(auth);
+    const auth = await readCredentials(signal);
     // The library's own agent opens a new TLS connection for every call.
     agent ??= cluster?.proxyUrl
       ? (auth.agent as http.Agent)
@@ -357,6 +374,19 @@ function withQuery(path: string, query: Readonly<Record<string, string | number 
   return search.size === 0 ? path : `${path}?${search}`;
 }
 
+/** The result of the work, or the signal's reason as soon as it aborts; the work itself goes on. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const giveUp = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', giveUp);
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
+}
+
 interface Slots {
   /** Resolves when one of the slots is the caller's; rejects with the signal's reason. */
   take(signal: AbortSignal): Promise<void>;
@@ -374,7 +404,12 @@ function createSlots(count: number): Slots {
         return;
       }
       const turn = Promise.withResolvers<void>();
-      const giveUp = () => turn.reject(signal.reason);
+      const giveUp = () => {
+        // At once: a slot that is given to who no longer waits would be lost.
+        waiting.delete(turn.resolve);
+        turn.reject(signal.reason);
+      };
+      signal.throwIfAborted();
       waiting.add(turn.resolve);
       signal.addEventListener('abort', giveUp);
       try {
