@@ -35,12 +35,51 @@ describe('a cluster needs a plan', () => {
     expect(look(at(70, 50), 60, calm.state).verdict).toBe('NotSustained');
   });
 
-  it('also when it only went back just inside the edge: it leaves at half of the band', () => {
+  it('not when it went back just inside the edge: nothing has lasted that had a break', () => {
     const first = look(at(70, 50), 0);
     const edge = look(at(65, 55), 30, first.state);
 
-    expect(look(at(65, 55), 30).verdict).toBe('WithinBand');
-    expect(look(at(70, 50), 60, edge.state).verdict).toBe('Imbalanced');
+    expect(edge.verdict).toBe('WithinBand');
+    expect(look(at(70, 50), 60, edge.state).verdict).toBe('NotSustained');
+  });
+
+  it('once it lasts, until it is inside half of the band', () => {
+    const lasting = look(at(70, 50), 60, look(at(70, 50), 0).state);
+    const edge = look(at(64, 56), 70, lasting.state);
+
+    expect(edge.verdict).toBe('Imbalanced');
+    expect(look(at(62, 58), 80, edge.state).verdict).toBe('WithinBand');
+  });
+
+  it('not for a spike that a gap between two looks makes look long', () => {
+    const first = look(at(70, 50), 0);
+
+    expect(look(at(70, 50), 200, first.state).verdict).toBe('NotSustained');
+  });
+
+  it('not for what it was like while brokers were missing, as in a roll-out', () => {
+    const [active, closed] = [BrokerRole.Active, BrokerRole.Closed];
+    const rollingOut = { ...at(70, 50, 60), roles: Uint8Array.of(active, closed, closed) };
+    const during = look(rollingOut, 60, look(rollingOut, 0).state);
+
+    expect(during.verdict).toBe('TooFewBrokers');
+    expect(look(at(70, 50, 60), 90, during.state).verdict).toBe('NotSustained');
+    expect(look(at(70, 50, 60), 150, look(at(70, 50, 60), 90, during.state).state).verdict).toBe('Imbalanced');
+  });
+
+  it('for one hot broker among a hundred, which the spread alone hides', () => {
+    const hot = at(150, ...Array.from({ length: 99 }, () => 50));
+    const { verdict, figures } = look(hot, 60, look(hot, 0).state);
+
+    expect(verdict).toBe('Imbalanced');
+    expect(figures[0]?.cv).toBeLessThan(0.2);
+    expect(figures[0]?.maxOverMean).toBeGreaterThan(2.9);
+  });
+
+  it('not for a broker that offers none of the resource', () => {
+    const input = { ...at(50, 50, 0), capacity: Float64Array.of(100, 100, 0) };
+
+    expect(look(input, 0).outside).toEqual([]);
   });
 
   it('not with fewer active brokers than asked for', () => {

@@ -1,15 +1,15 @@
 /**
- * Whether a cluster needs a plan at all: which brokers have been outside the band for long enough. A broker enters at the band's edge
- * and leaves at half of it, so that one that sits on the edge does not count anew each time; a spike shorter than
- * `sustainedSeconds` moves nothing.
+ * Whether a cluster needs a plan at all: which brokers have been outside the band for long enough. A broker counts once it has been
+ * outside for `sustainedSeconds` without a break, so that a spike shorter than that moves nothing; from then on it counts until
+ * it is inside half of the band, so that one that sits on the edge does not count anew each time.
  */
-import { brokerLoads, meanUtilisation } from './figures.ts';
-import { BrokerRole, type PlannerInput } from './input.ts';
+import { balanceFigures, brokerLoads, meanUtilisation } from './figures.ts';
+import { BrokerRole, type PlannerInput, type ResourceFigures } from './input.ts';
 
 export interface DetectionOptions {
   readonly band: { readonly above: number; readonly below: number };
   readonly sustainedSeconds: number;
-  /** With fewer active brokers than this nothing is moved for balance. */
+  /** With fewer active brokers than this nothing is moved for balance, and nothing counts as sustained. */
   readonly minActiveBrokers: number;
   /** A resource is left alone while less than this share of the cluster's capacity is in use. */
   readonly activityFloor?: number;
@@ -17,8 +17,16 @@ export interface DetectionOptions {
 
 export type Side = 'Above' | 'Below';
 
-/** Broker, resource and side → since when, in seconds. Kept by the caller between looks. */
-export type DetectionState = ReadonlyMap<string, number>;
+/** Broker, resource and side → its time outside. Kept by the caller between looks, from an empty map on. */
+export type DetectionState = ReadonlyMap<string, TimeOutside>;
+
+/** Seconds of the caller's clock. */
+export interface TimeOutside {
+  readonly since: number;
+  readonly lookedAt: number;
+  /** It has lasted: it counts until the broker is well inside. */
+  readonly isSustained: boolean;
+}
 
 export interface OutsideBand {
   readonly broker: string;
@@ -33,6 +41,8 @@ export interface Detection {
   readonly verdict: 'WithinBand' | 'NotSustained' | 'TooFewBrokers' | 'Imbalanced';
   /** Everything outside now, the furthest first. */
   readonly outside: readonly OutsideBand[];
+  /** Per resource, the spread over all brokers and the extremes: each hides what the other shows. */
+  readonly figures: readonly ResourceFigures[];
   readonly state: DetectionState;
 }
 
@@ -47,34 +57,56 @@ export interface DetectionInput {
 export function detect({ input, options, previous, nowSeconds }: DetectionInput): Detection {
   const sums = brokerLoads(input);
   const means = meanUtilisation(input, sums);
-  const state = new Map<string, number>();
+  const state = new Map<string, TimeOutside>();
   const outside: OutsideBand[] = [];
   let active = 0;
 
   for (const [index, broker] of input.brokers.entries()) {
     if (input.roles?.[index] === BrokerRole.Draining) continue;
-    active++;
+    if (input.roles?.[index] !== BrokerRole.Closed) active++;
     for (const [number, resource] of input.resources.entries()) {
       const mean = means[number] as number;
-      if (mean <= 0 || mean < (options.activityFloor ?? 0)) continue;
       const at = index * input.resources.length + number;
-      const level = (sums[at] as number) / (mean * (input.capacity[at] as number));
+      const capacity = input.capacity[at] as number;
+      if (mean <= 0 || mean < (options.activityFloor ?? 0) || capacity <= 0) continue;
+      const level = (sums[at] as number) / (mean * capacity);
       const side: Side = level > 1 ? 'Above' : 'Below';
       const key = `${broker}\t${resource}\t${side}`;
-      const known = previous.get(key);
       const width = side === 'Above' ? options.band.above : options.band.below;
-      if (Math.abs(level - 1) <= (known === undefined ? width : width / 2)) continue;
-      const since = known ?? nowSeconds;
-      state.set(key, since);
-      outside.push({ broker, resource, side, level, forSeconds: nowSeconds - since });
+      const time = timeOutside(Math.abs(level - 1) / width, previous.get(key), options.sustainedSeconds, nowSeconds);
+      if (time === undefined) continue;
+      state.set(key, time);
+      outside.push({ broker, resource, side, level, forSeconds: nowSeconds - time.since });
     }
   }
   outside.sort((a, b) => Math.abs(b.level - 1) - Math.abs(a.level - 1));
-  return { verdict: verdictOf(outside, active, options), outside, state };
+  const isEnough = active >= options.minActiveBrokers;
+  return {
+    verdict: verdictOf(outside, state, isEnough),
+    outside,
+    figures: balanceFigures(input, sums),
+    // The mean of a cluster that is mostly away, as in a roll-out, says nothing: what it shows must last anew.
+    state: isEnough ? state : new Map(),
+  };
 }
 
-function verdictOf(outside: readonly OutsideBand[], active: number, options: DetectionOptions): Detection['verdict'] {
+/** `distance` from the mean, 1 = the band's edge; undefined if the broker is not outside. */
+function timeOutside(
+  distance: number,
+  before: TimeOutside | undefined,
+  sustainedSeconds: number,
+  nowSeconds: number,
+): TimeOutside | undefined {
+  // Nobody knows what was between two looks that are further apart than what must last.
+  const isFollowing = before !== undefined && nowSeconds - before.lookedAt <= Math.max(sustainedSeconds, 60);
+  if (distance <= (isFollowing && before.isSustained ? 0.5 : 1)) return undefined;
+  const since = isFollowing ? before.since : nowSeconds;
+  const isSustained = (isFollowing && before.isSustained) || nowSeconds - since >= sustainedSeconds;
+  return { since, lookedAt: nowSeconds, isSustained };
+}
+
+function verdictOf(outside: readonly OutsideBand[], state: DetectionState, isEnough: boolean): Detection['verdict'] {
   if (outside.length === 0) return 'WithinBand';
-  if (active < options.minActiveBrokers) return 'TooFewBrokers';
-  return outside.some(({ forSeconds }) => forSeconds >= options.sustainedSeconds) ? 'Imbalanced' : 'NotSustained';
+  if (!isEnough) return 'TooFewBrokers';
+  return [...state.values()].some(({ isSustained }) => isSustained) ? 'Imbalanced' : 'NotSustained';
 }
