@@ -1,0 +1,93 @@
+/** Which resources are planned, in which capacities, and why the others are not. */
+import { type BrokerRow, isKnownOfEnough } from './broker-rows.ts';
+import { floors, type LoadResource } from './resources.ts';
+
+/** Why a resource is not planned. */
+export interface Unplanned {
+  readonly resource: LoadResource;
+  /** `Unknown`: of too many brokers. `Idle`: below its floor. `Unexplained`: no topic causes it, so no move would change it. */
+  readonly reason: 'Unknown' | 'Idle' | 'Unexplained';
+  /** For a person, with what to do. */
+  readonly message: string;
+}
+
+export interface PlannedResource {
+  readonly resource: LoadResource;
+  /** By row, in the unit of the resource. */
+  readonly capacity: readonly number[];
+  /** Load / capacity of the whole cluster: at the mean a broker has that share of its capacity in use. */
+  readonly mean: number;
+}
+
+/** Less than this share of a resource explained by topics: nothing can be won by moving them. */
+const EXPLAINED_SHARE = 0.1;
+/**
+ * Where there are no limits, capacities only say how to share out: they are chosen so that this share of them is in use, far from
+ * any limit on filling brokers and from any floor.
+ */
+const SHARE_IN_USE = 0.5;
+
+export function planResource(resource: LoadResource, rows: readonly BrokerRow[]): PlannedResource | Unplanned {
+  const counting = rows.filter(({ isDraining }) => !isDraining);
+  const isCounted = ({ isDraining, usage }: BrokerRow) => !isDraining && !Number.isNaN(usage[resource]);
+  const known = rows.filter(isCounted);
+  if (!isKnownOfEnough(resource, rows)) return unknown(resource, counting, known.length);
+
+  // What drains must fit on the others; what its broker uses for itself goes with it.
+  const sum = (of: readonly BrokerRow[], figure: 'usage' | 'explained') =>
+    of.reduce((total, row) => total + row[figure][resource], 0);
+  const draining = rows.filter(({ isDraining }) => isDraining);
+  const load = sum(known, 'usage') + sum(draining, 'explained');
+  const { sizes, isLimited } = sizesFor(resource, rows);
+  const size = rows.reduce((total, row, index) => total + (isCounted(row) ? (sizes[index] as number) : 0), 0);
+
+  const { share, perBroker = 0 } = floors[resource];
+  const floor = isLimited && share !== undefined ? share * size : perBroker * known.length;
+  if (load === 0 || load < floor) {
+    return { resource, reason: 'Idle', message: 'so little of it is in use that moves would win nothing' };
+  }
+  if (sum(known, 'explained') + sum(draining, 'explained') < EXPLAINED_SHARE * load) {
+    return {
+      resource,
+      reason: 'Unexplained',
+      message: 'the topics cause next to none of it, so moving them would not change it',
+    };
+  }
+  const scale = isLimited ? 1 : load / (size * SHARE_IN_USE);
+  return { resource, capacity: sizes.map((own) => own * scale), mean: load / (size * scale) };
+}
+
+/** The limit of a resource; NaN where it has none or none is known. */
+export function limitOf(resource: LoadResource, { state }: BrokerRow): number {
+  if (resource === 'cpu') return state.cpuCapacity;
+  if (resource === 'memory') return state.memoryCapacity;
+  return Number.NaN;
+}
+
+/**
+ * Limits where most are known. Else a broker with twice the CPU is meant for twice of everything, and where that is not known
+ * either, all are alike. The few that are not known count as the average.
+ */
+function sizesFor(
+  resource: LoadResource,
+  rows: readonly BrokerRow[],
+): { readonly sizes: readonly number[]; readonly isLimited: boolean } {
+  for (const by of [resource, 'cpu'] as const) {
+    const limits = rows.map((row) => limitOf(by, row));
+    const known = limits.filter((limit) => limit > 0);
+    if (known.length === 0 || known.length * 3 < rows.length * 2) continue;
+    const average = known.reduce((sum, limit) => sum + limit, 0) / known.length;
+    return { sizes: limits.map((limit) => (limit > 0 ? limit : average)), isLimited: by === resource };
+  }
+  return { sizes: rows.map(() => 1), isLimited: false };
+}
+
+function unknown(resource: LoadResource, counting: readonly BrokerRow[], known: number): Unplanned {
+  const problem = counting.map(({ state }) => state.problem).find((it) => it !== undefined);
+  const example = problem === undefined ? '' : ` (of one of the others: ${problem})`;
+  return {
+    resource,
+    reason: 'Unknown',
+    message: `it is known of ${known} of ${counting.length} brokers, and needed of two thirds${example}: see MetricsUsable of their BrokerLoads`,
+  };
+}
