@@ -15,6 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   server: [],
   operator: ['api', 'core', 'danube', 'etcd', 'kube', 'server'],
   agent: ['api'],
+  cli: ['api', 'core'],
   sim: ['api', 'core', 'danube', 'etcd'],
 };
 

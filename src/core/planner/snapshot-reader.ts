@@ -23,8 +23,8 @@ export interface PlannerSnapshot {
 }
 
 export interface SnapshotReader {
-  /** One line without its end; empty lines are skipped. After a problem, further lines are ignored. */
-  line(text: string): void;
+  /** One line without its end; empty lines are skipped. False once there is a problem: further lines are ignored. */
+  line(text: string): boolean;
   finish(): PlannerSnapshot | Problem;
 }
 
@@ -101,9 +101,11 @@ export function createSnapshotReader(): SnapshotReader {
   return {
     line(text) {
       number++;
-      if (problem !== undefined || text.trim() === '') return;
-      const found = readLine(text);
-      if (found !== undefined) problem = { problem: `line ${number}: ${found.problem}` };
+      if (problem === undefined && text.trim() !== '') {
+        const found = readLine(text);
+        if (found !== undefined) problem = { problem: `line ${number}: ${found.problem}` };
+      }
+      return problem === undefined;
     },
     finish() {
       if (problem !== undefined) return problem;

@@ -1,0 +1,185 @@
+/** A plan for people: what is wrong, what the plan does about it, how long it takes, what stands in the way. */
+import { type HeldBack, heldBack } from '../core/policy/apply-policy.ts';
+import type { PlanReport } from './plan-report.ts';
+import { printable } from './printable.ts';
+
+/** More would scroll the rest away. */
+const MOST_MOVES = 20;
+const MOST_WAVES = 10;
+const MOST_BLOCKED = 5;
+
+export function planTable(report: PlanReport): string {
+  return [
+    headline(report),
+    resourceTable(report),
+    brokerTable(report),
+    factLines(report),
+    waveTable(report),
+    blockedTable(report),
+    moveTable(report),
+    ...report.notes.map((note) => `Note: ${printable(note)}`),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+    .concat('\n');
+}
+
+function headline({ moves, topics, brokers, inBand, band, mode, hash }: PlanReport): string {
+  const range = `${percent(band.lowest)} to ${percent(band.highest)} of the mean`;
+  const what =
+    moves.length === 0
+      ? 'Nothing moves'
+      : `${number(moves.length)} of ${count(topics, 'topic')} on ${count(brokers, 'broker')} move`;
+  const goals = {
+    Full: inBand ? `every broker ends within the band, ${range}` : `NOT every broker ends within the band, ${range}`,
+    HotSpots: inBand
+      ? `no broker ends above ${percent(band.highest)} of the mean`
+      : `SOME brokers stay above ${percent(band.highest)} of the mean`,
+    ScaleOut: inBand
+      ? `every broker ends within the band, ${range}`
+      : `not every broker ends within the band, ${range}`,
+    Drain: 'only what must leave its broker',
+  };
+  return `Plan ${hash}: ${what}; ${goals[mode]}.`;
+}
+
+function resourceTable({ before, after, bounds }: PlanReport): string {
+  const rows = Object.entries(before).map(([resource, now]) => {
+    const then = after[resource];
+    return [
+      resource,
+      percent(now.minOverMean),
+      percent(now.maxOverMean),
+      percent(then?.minOverMean ?? 0),
+      percent(then?.maxOverMean ?? 0),
+      percent(bounds.balance[resource] ?? 1),
+    ];
+  });
+  return table(['RESOURCE', 'LOWEST NOW', 'HIGHEST NOW', 'LOWEST AFTER', 'HIGHEST AFTER', 'BEST POSSIBLE'], rows);
+}
+
+function brokerTable({ furthest, moves }: PlanReport): string {
+  if (moves.length === 0 || furthest.length === 0) return '';
+  const rows = furthest.map(({ broker, resource, before, after, gives, takes }) => [
+    broker,
+    resource,
+    percent(before),
+    percent(after),
+    number(gives),
+    number(takes),
+  ]);
+  return `Brokers furthest from the mean:\n${table(['BROKER', 'RESOURCE', 'NOW', 'AFTER', 'GIVES', 'TAKES'], rows)}`;
+}
+
+function factLines({
+  moves,
+  bounds,
+  durationSeconds,
+  waves,
+  bindingConstraint,
+  heldBack: held,
+  loadMs,
+  planMs,
+}: PlanReport): string {
+  const facts: [string, string][] = [];
+  if (moves.length > 0) {
+    facts.push(['Moves', `${number(moves.length)}; any plan as good needs at least ${number(bounds.moves)}`]);
+    facts.push(['Time', timeText(durationSeconds, waves.length)]);
+  }
+  facts.push(['Limited by', printable(bindingConstraint)]);
+  for (const [reason, topics] of Object.entries(held)) {
+    const meaning = Object.hasOwn(heldBack, reason) ? `: ${heldBack[reason as HeldBack]}` : '';
+    facts.push(['Held back', `${count(topics, 'topic')}, ${printable(reason)}${meaning}`]);
+  }
+  facts.push(['Took', `${number(Math.round(loadMs))} ms to read, ${number(Math.round(planMs))} ms to plan`]);
+  const width = Math.max(...facts.map(([label]) => label.length));
+  return facts.map(([label, text]) => `${label.padEnd(width)}  ${text}`).join('\n');
+}
+
+function timeText(seconds: number | null, waves: number): string {
+  const portions = count(waves, 'wave');
+  if (seconds === null)
+    return `${portions}, of which not all can start: no window is long enough, or none opens for years`;
+  return `about ${duration(seconds)} in ${portions}, under the limits and windows of the policy`;
+}
+
+function waveTable({ waves }: PlanReport): string {
+  if (waves.length < 2) return '';
+  const shown = waves.length > MOST_WAVES + 1 ? waves.slice(0, MOST_WAVES) : waves;
+  const rows = shown.map(({ moves, startsAfterSeconds, window, movedPercent }, index) => [
+    String(index + 1),
+    number(moves),
+    startsAfterSeconds === null
+      ? 'never'
+      : startsAfterSeconds === 0
+        ? 'at once'
+        : `after ${duration(startsAfterSeconds)}`,
+    `${movedPercent.toFixed(1)} %`,
+    window ?? '-',
+  ]);
+  return `${table(['WAVE', 'MOVES', 'STARTS', 'LOAD MOVED', 'WINDOW'], rows)}${more(waves.length - shown.length, 'wave')}`;
+}
+
+function blockedTable({ blocked }: PlanReport): string {
+  if (blocked.length === 0) return '';
+  const shown = blocked.slice(0, MOST_BLOCKED);
+  const rows = shown.map(({ topic, wanted, because }) => [topic, wanted, because]);
+  return `Must move and cannot:\n${table(['TOPIC', 'WANTED BY', 'BECAUSE'], rows)}${more(blocked.length - shown.length, 'topic')}`;
+}
+
+function moveTable({ moves }: PlanReport): string {
+  if (moves.length === 0) return '';
+  const shown = moves.slice(0, MOST_MOVES);
+  const rows = shown.map(({ topic, from, to, resource, reason, wave }) => [
+    String(wave),
+    topic,
+    from,
+    to,
+    reason,
+    resource ?? '-',
+  ]);
+  return `${table(['WAVE', 'TOPIC', 'FROM', 'TO', 'REASON', 'FOR'], rows)}${more(moves.length - shown.length, 'move')}`;
+}
+
+function more(left: number, what: string): string {
+  return left > 0 ? `\n… and ${count(left, what)} more: -o json has all` : '';
+}
+
+const FIGURE = /^[\d,.]+( %)?$/;
+
+/** Columns that hold only figures are set to the right. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = [head, ...rows.map((row) => row.map(printable))];
+  const columns = head.map((_, column) => ({
+    width: Math.max(...cells.map((row) => row[column]?.length ?? 0)),
+    isFigure: rows.every((row) => FIGURE.test(row[column] ?? '')),
+  }));
+  return cells
+    .map((row) =>
+      columns
+        .map(({ width, isFigure }, column) => (isFigure ? row[column]?.padStart(width) : row[column]?.padEnd(width)))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function percent(level: number): string {
+  return `${Math.round(level * 100)} %`;
+}
+
+function number(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+function count(value: number, what: string): string {
+  return `${number(value)} ${what}${value === 1 ? '' : 's'}`;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 120) return `${minutes} min`;
+  const hours = Math.round(minutes / 6) / 10;
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 2.4) / 10} d`;
+}

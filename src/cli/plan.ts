@@ -1,0 +1,128 @@
+/** The command `plan`: reads a snapshot and a policy, plans, and says what it would do. Changes nothing anywhere. */
+import { readFile, stat } from 'node:fs/promises';
+import { isProblem, type Problem } from '../api/problem.ts';
+import { createExplainer } from '../core/planner/explain.ts';
+import { BrokerRole, type PlanMode, type PlannerInput } from '../core/planner/input.ts';
+import { plan } from '../core/planner/plan.ts';
+import { createSnapshotReader, type PlannerSnapshot } from '../core/planner/snapshot-reader.ts';
+import { applyPolicy } from '../core/policy/apply-policy.ts';
+import { cutIntoWaves } from '../core/policy/waves.ts';
+import { answerJson, answerQuestion, answerText } from './plan-answer.ts';
+import { type PlanCommand, parsePlanCommand, usage } from './plan-options.ts';
+import { planJson, reportPlan } from './plan-report.ts';
+import { planTable } from './plan-table.ts';
+import { noPolicy, type PolicyFile, readPolicy } from './policy-file.ts';
+import { readLines } from './read-lines.ts';
+
+export interface CommandOutcome {
+  readonly exitCode: 0 | 2;
+  readonly out: string;
+  /** For standard error: problems and warnings. */
+  readonly err: string;
+}
+
+/** A policy is a page of text. */
+const MOST_POLICY_BYTES = 1024 ** 2;
+
+/** `args` without the word plan; `nowMs` counts for windows where --at says nothing. */
+export async function runPlan(args: readonly string[], nowMs: number): Promise<CommandOutcome> {
+  const command = parsePlanCommand(args);
+  if (command === 'help') return { exitCode: 0, out: `${usage}\n`, err: '' };
+  if (isProblem(command)) return refused(`${command.problem}\n${usage}`);
+  const policy = command.policy === undefined ? noPolicy : await readPolicyFile(command.policy);
+  if (isProblem(policy)) return refused(policy.problem);
+  const started = performance.now();
+  const snapshot = await readSnapshot(command.snapshot);
+  if (isProblem(snapshot)) return refused(snapshot.problem);
+  const loadMs = performance.now() - started;
+  const out = makePlan(command, policy, snapshot, { loadMs, nowMs: command.at ?? nowMs });
+  if (isProblem(out)) return refused(out.problem);
+  const ignored = [
+    ...snapshot.ignored.map((text) => `${command.snapshot}: ${text}`),
+    ...policy.ignored.map((text) => `${command.policy}: ${text}`),
+  ];
+  return { exitCode: 0, out, err: ignored.map((text) => `warning: ${text}: it is ignored\n`).join('') };
+}
+
+function refused(problem: string): CommandOutcome {
+  return { exitCode: 2, out: '', err: `${problem}\n` };
+}
+
+function makePlan(
+  command: PlanCommand,
+  policy: PolicyFile,
+  snapshot: PlannerSnapshot,
+  { loadMs, nowMs }: { readonly loadMs: number; readonly nowMs: number },
+): string | Problem {
+  const { rebalance, rules, calendar } = policy;
+  const { mode } = command;
+  const brokers = chosenBrokers(command.brokers, mode, snapshot.input);
+  if (isProblem(brokers)) return brokers;
+  const { input, options, notes } = applyPolicy({ snapshot, rebalance, rules, mode, brokers });
+
+  const started = performance.now();
+  const until = started + (command.timeLimitSeconds ?? Infinity) * 1000;
+  const made = plan(input, { ...options, shouldStop: () => performance.now() >= until });
+  const planMs = performance.now() - started;
+
+  if (command.question !== undefined) {
+    const answer = answerQuestion(command.question, input, createExplainer(input, options, made));
+    if (isProblem(answer)) return answer;
+    return command.output === 'json' ? answerJson(answer) : answerText(answer);
+  }
+  const waves = cutIntoWaves({ input, plan: made, limits: rebalance.limits, calendar, nowMs });
+  const band = options.band ?? { above: 0, below: 0 };
+  const report = reportPlan({ input, plan: made, waves, mode, band, notes, loadMs, planMs });
+  return command.output === 'json' ? planJson(report) : planTable(report);
+}
+
+/** Indexes of the brokers that the mode is about. */
+function chosenBrokers(names: readonly string[], mode: PlanMode, input: PlannerInput): readonly number[] | Problem {
+  const chosen: number[] = [];
+  for (const name of names) {
+    const broker = input.brokers.indexOf(name);
+    if (broker < 0)
+      return { problem: `--broker: expected the id of a broker of the snapshot, found ${JSON.stringify(name)}` };
+    chosen.push(broker);
+  }
+  if (mode === 'Drain' && chosen.length === 0 && input.roles?.includes(BrokerRole.Draining) !== true) {
+    return {
+      problem: '--mode drain: name the brokers to be emptied with --broker, since none in the snapshot is draining',
+    };
+  }
+  if (mode !== 'ScaleOut' || chosen.length > 0) return chosen;
+  const used = new Set(input.owner);
+  const empty = [...input.brokers.keys()].filter((broker) => !used.has(broker));
+  if (empty.length > 0) return empty;
+  return {
+    problem: '--mode scale-out: name the new brokers with --broker, since none in the snapshot is without topics',
+  };
+}
+
+async function readSnapshot(path: string): Promise<PlannerSnapshot | Problem> {
+  const reader = createSnapshotReader();
+  const failed = await readLines(path, (line) => reader.line(line));
+  if (failed !== undefined) return failed;
+  const snapshot = reader.finish();
+  return isProblem(snapshot) ? { problem: `${path}: ${snapshot.problem}` } : snapshot;
+}
+
+async function readPolicyFile(path: string): Promise<PolicyFile | Problem> {
+  try {
+    const { size } = await stat(path);
+    if (size > MOST_POLICY_BYTES)
+      return { problem: `${path}: expected a policy of at most 1 MiB, found ${size} bytes` };
+    const policy = readPolicy(await readFile(path, 'utf8'));
+    if (!isProblem(policy)) return policy;
+    return {
+      problem: policy.problem
+        .split('\n')
+        .map((line) => `${path}: ${line}`)
+        .join('\n'),
+    };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    return { problem: `${path}: ${code === 'ENOENT' ? 'there is no such file' : message}` };
+  }
+}
