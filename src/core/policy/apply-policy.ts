@@ -53,11 +53,12 @@ export function applyPolicy({ snapshot, rebalance, rules, mode, brokers }: Polic
     mode === 'ScaleOut' ? roles.map((role, broker) => (brokers.includes(broker) ? role : BrokerRole.Closed)) : roles;
   const placement = rules.length === 0 ? undefined : placementOf(snapshot, rules, receivers, notes);
   const cost = costsOf(snapshot);
+  const immovable = immovableOf(snapshot, rebalance, roles);
   return {
     input: {
       ...snapshot.input,
-      roles,
-      immovable: immovableOf(snapshot, rebalance, roles),
+      ...(roles.some((role) => role !== BrokerRole.Active) && { roles }),
+      ...(immovable.of.some((code) => code > 0) && { immovable }),
       ...(placement !== undefined && { placement }),
       ...(cost !== undefined && { cost }),
     },
