@@ -1,13 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  lowestLimit,
+  parseBlkio,
   parseCfsQuota,
   parseCpuacctUsageSeconds,
   parseCpuMax,
   parseCpuStatUsageSeconds,
   parseFlatKeyed,
   parseHierarchicalMemoryLimit,
+  parseIoStat,
+  parseKeyedSeconds,
   parseMemoryLimit,
+  parsePressure,
   parseProcessIds,
 } from './cgroup-files.ts';
 
@@ -79,6 +84,95 @@ describe('the memory limit', () => {
   });
 });
 
+describe('the lowest of several limits', () => {
+  it('holds, whatever is unlimited or unknown besides', () => {
+    expect(lowestLimit(['none', 8, 4, null, { problem: 'not there' }])).toBe(4);
+  });
+
+  it('is none when there is none', () => {
+    expect(lowestLimit(['none', null, { problem: 'not there' }])).toBeNull();
+  });
+});
+
+describe('throttled time', () => {
+  it('is in nanoseconds in v1, and in microseconds in v2', () => {
+    const v1 = 'nr_periods 43\nnr_throttled 41\nthrottled_time 2500000000\nnr_bursts 0\n';
+    const v2 = 'usage_usec 1\nnr_periods 43\nnr_throttled 41\nthrottled_usec 2500000\n';
+
+    expect(parseKeyedSeconds(v1, 'throttled_time', 1e9)).toBe(2.5);
+    expect(parseKeyedSeconds(v2, 'throttled_usec', 1e6)).toBe(2.5);
+    expect(parseKeyedSeconds('usage_usec 1\n', 'throttled_usec', 1e6)).toBeNull();
+  });
+});
+
+describe('pressure', () => {
+  const some = 'some avg10=1.53 avg60=0.87 avg300=0.23 total=1500000\n';
+
+  it('is the total time waited, by some and by all', () => {
+    const full = 'full avg10=0.00 avg60=0.12 avg300=0.05 total=250000\n';
+
+    expect(parsePressure(some + full)).toEqual({ some: 1.5, full: 0.25 });
+  });
+
+  it('by all is unknown for CPU before Linux 5.13', () => {
+    expect(parsePressure(some)).toEqual({ some: 1.5, full: null });
+  });
+
+  it.each(['', 'some avg10=0.00 avg60=0.00 avg300=0.00\n', 'some total=-1\n'])('is unknown for %j', (text) => {
+    expect(parsePressure(text)).toBeNull();
+  });
+});
+
+describe('io.stat', () => {
+  it('is summed over devices, and other figures are left out', () => {
+    const text = `8:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=5 dios=6
+253:0 rbytes=100 wbytes=200 rios=3 wios=4 dbytes=0 dios=0 cost.usage=7 cost.vrate=100.00
+`;
+
+    expect(parseIoStat(text)).toEqual({ readBytes: 4196, writtenBytes: 8392, reads: 4, writes: 6 });
+  });
+
+  it('may name devices without figures, on lines of their own or not (5.15 and older)', () => {
+    expect(parseIoStat('7:0 7:1 8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n7:2 \n')).toEqual({
+      readBytes: 1,
+      writtenBytes: 2,
+      reads: 3,
+      writes: 4,
+    });
+  });
+
+  it('is empty before the first operation', () => {
+    expect(parseIoStat('')).toEqual({ readBytes: 0, writtenBytes: 0, reads: 0, writes: 0 });
+  });
+
+  it.each(['rbytes', '8:0 rbytes=-1', '8:0 rbytes=', '<html>'])('is unknown for %j', (text) => {
+    expect(parseIoStat(text)).toBeNull();
+  });
+});
+
+describe('blkio of v1', () => {
+  it('is summed over devices', () => {
+    const text = `8:0 Read 4096
+8:0 Write 8192
+8:0 Sync 8192
+8:0 Async 4096
+8:0 Discard 0
+8:0 Total 12288
+8:16 Read 1
+8:16 Write 2
+8:16 Total 3
+Total 12291
+`;
+
+    expect(parseBlkio(text)).toEqual({ read: 4097, write: 8194 });
+  });
+
+  it('has at least a total', () => {
+    expect(parseBlkio('Total 0\n')).toEqual({ read: 0, write: 0 });
+    expect(parseBlkio('')).toBeNull();
+  });
+});
+
 describe('a file of keys and values', () => {
   it('gives the value of exactly that key', () => {
     expect(parseFlatKeyed(v1MemoryStat, 'inactive_file')).toBe(1_048_576);
@@ -101,7 +195,27 @@ describe('whatever a file holds', () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc
-      .array(fc.constantFrom('usage_usec ', 'hierarchical_memory_limit ', 'max', '-1', ' ', '\n', '9', '0', '.', 'e9'))
+      .array(
+        fc.constantFrom(
+          'some total=',
+          'full ',
+          '8:0 ',
+          'rbytes=',
+          'wios=',
+          'Read ',
+          'Total ',
+          'usage_usec ',
+          'hierarchical_memory_limit ',
+          'max',
+          '-1',
+          ' ',
+          '\n',
+          '9',
+          '0',
+          '.',
+          'e9',
+        ),
+      )
       .map((it) => it.join('')),
   );
 
@@ -117,6 +231,9 @@ describe('whatever a file holds', () => {
           parseHierarchicalMemoryLimit(first),
           parseFlatKeyed(first, 'usage_usec'),
           ...parseProcessIds(first),
+          ...Object.values(parsePressure(first) ?? {}),
+          ...Object.values(parseIoStat(first) ?? {}),
+          ...Object.values(parseBlkio(first) ?? {}),
         ];
 
         for (const outcome of outcomes) {

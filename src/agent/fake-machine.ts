@@ -30,6 +30,9 @@ export interface FakeProcess {
   readonly sockets?: readonly string[];
   readonly cgroup?: string;
   readonly mountinfo?: string;
+  /** The name that the kernel keeps. */
+  readonly command?: string;
+  readonly arguments?: readonly string[];
 }
 
 export interface FakeSocket {
@@ -65,11 +68,12 @@ export function createFakeMachine(): FakeMachine {
   }
 
   function run(process: FakeProcess): void {
-    const { pid, sockets = [], cgroup = '0::/\n', mountinfo = '' } = process;
+    const { pid, sockets = [], cgroup = '0::/\n', mountinfo = '', arguments: words = [] } = process;
     end(pid);
     write({
       [`/proc/${pid}/stat`]: statLine(process),
       [`/proc/${pid}/status`]: `Name:\tbroker\nVmPeak:\t  999999 kB\nVmRSS:\t  ${process.residentKibibytes ?? 1024} kB\n`,
+      [`/proc/${pid}/cmdline`]: words.map((word) => `${word}\0`).join(''),
       [`/proc/${pid}/cgroup`]: cgroup,
       [`/proc/${pid}/mountinfo`]: mountinfo,
     });
@@ -110,8 +114,11 @@ export function createFakeMachine(): FakeMachine {
   };
 }
 
-function statLine({ pid, startTicks, state = 'S', userTicks = 0, systemTicks = 0 }: FakeProcess): string {
-  // A command as nasty as the kernel allows: blanks and parentheses are not escaped.
-  const before = `${pid} (a) b (c) ${state} 1 1 1 0 -1 4194304 10 0 0 0`;
+// A command as nasty as the kernel allows: blanks and parentheses are not escaped.
+const nastyCommand = 'a) b (c';
+
+function statLine(process: FakeProcess): string {
+  const { pid, startTicks, state = 'S', userTicks = 0, systemTicks = 0, command = nastyCommand } = process;
+  const before = `${pid} (${command}) ${state} 1 1 1 0 -1 4194304 10 0 0 0`;
   return `${before} ${userTicks} ${systemTicks} 700 700 20 0 11 0 ${startTicks} 1000000 500 18446744073709551615\n`;
 }

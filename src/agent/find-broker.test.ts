@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { agentPid, createFakeMachine, type FakeMachine } from './fake-machine.ts';
-import { findBroker, listenersOn, readIfRunning } from './find-broker.ts';
+import { type BrokerTraits, findBroker, listenersOn, namesContainer, readIfRunning } from './find-broker.ts';
 
 const brokerAddress = { ip: '10.0.1.7', port: 6650 };
 const onBrokerAddress = '0701000A:19FA';
@@ -13,8 +13,8 @@ beforeEach(() => {
 });
 afterEach(() => machine.delete());
 
-function find(): ReturnType<typeof findBroker> {
-  return findBroker({ procRoot: machine.procRoot, address: brokerAddress, ownPid: agentPid });
+function find(traits: BrokerTraits = { address: brokerAddress }): ReturnType<typeof findBroker> {
+  return findBroker({ procRoot: machine.procRoot, ownPid: agentPid, ...traits });
 }
 
 describe('the broker is the process that', () => {
@@ -53,6 +53,60 @@ describe('the broker is the process that', () => {
   });
 });
 
+describe('the broker is known by', () => {
+  const id = 'c0ffee42'.repeat(8);
+  const program = 'danube-broker-server';
+
+  it('its program, whatever the kernel cuts off its name', () => {
+    machine.run({ pid: 41, startTicks: 100, command: 'sh', arguments: ['sh', '-c', `exec ${program}`] });
+    machine.run({ pid: 42, startTicks: 200, command: program.slice(0, 15), arguments: [`/usr/bin/${program}`, '--x'] });
+
+    expect(find({ program })).toEqual({ pid: 42, startTicks: 200 });
+  });
+
+  it('the name that it gave itself', () => {
+    machine.run({ pid: 42, startTicks: 200, command: 'danube' });
+
+    expect(find({ program: 'danube' })).toEqual({ pid: 42, startTicks: 200 });
+  });
+
+  it('its program, though the agent runs the same', () => {
+    machine.run({ pid: agentPid, startTicks: 50, command: 'node' });
+    machine.run({ pid: 42, startTicks: 200, command: 'node' });
+
+    expect(find({ program: 'node' })).toEqual({ pid: 42, startTicks: 200 });
+  });
+
+  it.each([`/../${id}`, `/kubepods/pod1/${id}`, `/kubepods.slice/x.slice/cri-containerd-${id}.scope`])(
+    'its container %s',
+    (path) => {
+      machine.run({ pid: 41, startTicks: 100, cgroup: '0::/pause\n' });
+      machine.run({ pid: 42, startTicks: 200, cgroup: `0::${path}\n` });
+      machine.run({ pid: 43, startTicks: 300, cgroup: `0::${path}\n` });
+
+      expect(find({ containerId: id })).toEqual({ pid: 42, startTicks: 200 });
+      expect(find({ containerId: id.slice(0, 12) })).toEqual({ pid: 42, startTicks: 200 });
+    },
+  );
+
+  it('all of these together', () => {
+    machine.listen([{ hexAddress: onBrokerAddress, inode: '55' }]);
+    machine.run({ pid: 41, startTicks: 100, sockets: ['55'], command: 'sh' });
+    machine.run({ pid: 42, startTicks: 200, sockets: ['54'], command: 'danube' });
+    machine.run({ pid: 43, startTicks: 300, sockets: ['55'], command: 'danube' });
+
+    expect(find({ address: brokerAddress, program: 'danube' })).toEqual({ pid: 43, startTicks: 300 });
+    expect(find({ address: brokerAddress, program: 'danube', containerId: id })).toEqual({
+      problem: expect.stringContaining(`listens on 10.0.1.7:6650 and runs danube and is in container ${id}`),
+    });
+  });
+
+  it('no part of a name that happens to begin alike', () => {
+    expect(namesContainer(`/kubepods/pod-${id.slice(0, 8)}/x`, id.slice(0, 8))).toBe(false);
+    expect(namesContainer(`/a/${id}`, id.slice(1))).toBe(false);
+  });
+});
+
 describe('there is no broker, and it says what to do, when', () => {
   it('nothing listens on the address', () => {
     machine.listen([
@@ -76,6 +130,12 @@ describe('there is no broker, and it says what to do, when', () => {
     machine.run({ pid: 42, startTicks: 200, state: 'Z', sockets: ['55'] });
 
     expect(find()).toHaveProperty('problem');
+  });
+
+  it("the program is the agent's alone", () => {
+    machine.run({ pid: agentPid, startTicks: 200, command: 'node' });
+
+    expect(find({ program: 'node' })).toEqual({ problem: expect.stringContaining('the agent itself runs node') });
   });
 
   it("the address is the agent's", () => {

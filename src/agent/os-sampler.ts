@@ -29,7 +29,7 @@ export function createOsSampler({ pod, intervalSeconds, clock, machine }: OsSamp
   return function sample(): AgentReport {
     const cpus = machine.cpus();
     const milliseconds = cpus.reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
-    const usageSeconds = milliseconds / 1000;
+    const usageSeconds = cpus.length > 0 ? milliseconds / 1000 : null;
     // Another number of processors is another sum.
     const series = String(cpus.length);
     const cores = rates.perSecond('cpu', series, usageSeconds);

@@ -4,11 +4,16 @@ import {
   parseCgroupMemberships,
   parseCgroupMounts,
   parseListeners,
+  parseNetworkDevices,
   parseNodeCores,
   parseNodeMemoryBytes,
+  parseOpenFilesLimit,
+  parseProcessIo,
   parseProcessStat,
+  parseProgramName,
   parseResidentBytes,
   parseSocketLink,
+  parseStatesDescriptors,
   parseUptimeSeconds,
 } from './proc-files.ts';
 
@@ -27,6 +32,74 @@ describe('/proc/<pid>/stat', () => {
   it('is unknown when cut short', () => {
     expect(parseProcessStat(stat.slice(0, 60))).toBeNull();
   });
+});
+
+describe('what a process does', () => {
+  it('to disks is in io', () => {
+    const io =
+      'rchar: 9\nwchar: 9\nsyscr: 9\nsyscw: 9\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 0\n';
+
+    expect(parseProcessIo(io)).toEqual({ readBytes: 4096, writtenBytes: 8192 });
+    expect(parseProcessIo('read_bytes: 4096\n')).toBeNull();
+  });
+
+  it.each([
+    ['1024                 1048576', 1024],
+    ['unlimited            unlimited', 'none'],
+    ['few                  many', null],
+  ])('may open files up to the soft limit: %s', (limits, limit) => {
+    const text = `Limit                     Soft Limit           Hard Limit           Units
+Max processes             96345                96345                processes
+Max open files            ${limits}              files
+`;
+
+    expect(parseOpenFilesLimit(text)).toBe(limit);
+  });
+
+  it('runs the program that its arguments begin with', () => {
+    expect(parseProgramName('/usr/local/bin/danube-broker\0--config\0/etc/x\0')).toBe('danube-broker');
+    expect(parseProgramName('danube-broker')).toBe('danube-broker');
+    expect(parseProgramName('')).toBe('');
+  });
+
+  it.each([
+    ['6.2.0-39-generic\n', true],
+    ['7.0.1', true],
+    ['6.1.0-18-cloud-amd64\n', false],
+    ['5.15.0\n', false],
+    ['4.4.0', false],
+    ['unknown', null],
+  ])('has a stated number of descriptors on Linux %j: %j', (osrelease, stated) => {
+    expect(parseStatesDescriptors(osrelease)).toBe(stated);
+  });
+});
+
+describe('/proc/<pid>/net/dev', () => {
+  const headings = `Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+`;
+  const lo = '    lo: 99999 9 9 0 0 0 0 0 99999 9 9 0 0 0 0 0\n';
+  const eth0 = '  eth0: 1000 10 1 7 0 0 0 0 2000 20 2 8 0 0 0 0\n';
+
+  it('is summed over devices, without loopback', () => {
+    expect(parseNetworkDevices(`${headings}${lo}${eth0} net1:30 1 0 0 0 0 0 0 40 1 0 0 0 0 0 0\n`)).toEqual({
+      devices: 'eth0 net1',
+      receivedBytes: 1030,
+      sentBytes: 2040,
+      errors: 3,
+    });
+  });
+
+  it('is 0 in a namespace without network', () => {
+    expect(parseNetworkDevices(headings + lo)).toEqual({ devices: '', receivedBytes: 0, sentBytes: 0, errors: 0 });
+  });
+
+  it.each(['  eth0: 1000 10\n', '  eth0 1000 10 1 7 0 0 0 0 2000 20 2 8 0 0 0 0\n', '  eth0: a b c d\n'])(
+    'is unknown with a line %j',
+    (line) => {
+      expect(parseNetworkDevices(headings + line)).toBeNull();
+    },
+  );
 });
 
 describe('memory, cores and uptime', () => {
@@ -158,6 +231,8 @@ describe('whatever a file holds', () => {
           parseNodeMemoryBytes(it),
           parseNodeCores(it),
           parseUptimeSeconds(it),
+          ...Object.values(parseProcessIo(it) ?? {}),
+          ...Object.values({ ...parseNetworkDevices(it), devices: null }),
           ...(process ? [process.cpuTicks, process.startTicks] : []),
           ...parseListeners(it, 'LE').map((listener) => listener.port),
         ];
