@@ -52,7 +52,10 @@ export interface ReportedMove {
 
 export interface ReportedWave {
   readonly moves: number;
+  /** Null = never. */
   readonly startsAfterSeconds: number | null;
+  /** RFC 3339; null where no window decides it. */
+  readonly startsAt: string | null;
   readonly lastsSeconds: number;
   readonly window: string | null;
   readonly movedPercent: number;
@@ -74,13 +77,14 @@ export interface ReportInput {
   readonly mode: PlanMode;
   readonly band: { readonly above: number; readonly below: number };
   readonly notes: readonly string[];
+  readonly nowMs: number;
   readonly loadMs: number;
   readonly planMs: number;
 }
 
 const FURTHEST = 5;
 
-export function reportPlan({ input, plan, waves, mode, band, notes, loadMs, planMs }: ReportInput): PlanReport {
+export function reportPlan({ input, plan, waves, mode, band, notes, nowMs, loadMs, planMs }: ReportInput): PlanReport {
   const byResource = <T>(values: readonly T[]): Readonly<Record<string, T>> =>
     Object.fromEntries(input.resources.map((resource, index) => [resource, values[index] as T]));
   return {
@@ -100,6 +104,10 @@ export function reportPlan({ input, plan, waves, mode, band, notes, loadMs, plan
     waves: waves.map(({ from, to, startsAfterSeconds, lastsSeconds, window, movedPercent }) => ({
       moves: to - from,
       startsAfterSeconds: startsAfterSeconds ?? null,
+      startsAt:
+        window === undefined || startsAfterSeconds === undefined
+          ? null
+          : new Date(nowMs + startsAfterSeconds * 1000).toISOString(),
       lastsSeconds,
       window: window ?? null,
       movedPercent: rounded(movedPercent),

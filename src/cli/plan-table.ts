@@ -1,6 +1,6 @@
 /** A plan for people: what is wrong, what the plan does about it, how long it takes, what stands in the way. */
 import { type HeldBack, heldBack } from '../core/policy/apply-policy.ts';
-import type { PlanReport } from './plan-report.ts';
+import type { PlanReport, ReportedWave } from './plan-report.ts';
 import { printable } from './printable.ts';
 
 /** More would scroll the rest away. */
@@ -106,18 +106,20 @@ function timeText(seconds: number | null, waves: number): string {
 function waveTable({ waves }: PlanReport): string {
   if (waves.length < 2) return '';
   const shown = waves.length > MOST_WAVES + 1 ? waves.slice(0, MOST_WAVES) : waves;
-  const rows = shown.map(({ moves, startsAfterSeconds, window, movedPercent }, index) => [
+  const rows = shown.map(({ moves, window, movedPercent, ...start }, index) => [
     String(index + 1),
     number(moves),
-    startsAfterSeconds === null
-      ? 'never'
-      : startsAfterSeconds === 0
-        ? 'at once'
-        : `after ${duration(startsAfterSeconds)}`,
+    startText(start),
     `${movedPercent.toFixed(1)} %`,
     window ?? '-',
   ]);
   return `${table(['WAVE', 'MOVES', 'STARTS', 'LOAD MOVED', 'WINDOW'], rows)}${more(waves.length - shown.length, 'wave')}`;
+}
+
+function startText({ startsAfterSeconds, startsAt }: Pick<ReportedWave, 'startsAfterSeconds' | 'startsAt'>): string {
+  if (startsAt !== null) return `${startsAt.slice(0, 16).replace('T', ' ')} UTC`;
+  if (startsAfterSeconds === null) return 'never';
+  return startsAfterSeconds === 0 ? 'at once' : `after ${duration(startsAfterSeconds)}`;
 }
 
 function blockedTable({ blocked }: PlanReport): string {

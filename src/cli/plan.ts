@@ -72,7 +72,7 @@ function makePlan(
   }
   const waves = cutIntoWaves({ input, plan: made, limits: rebalance.limits, calendar, nowMs });
   const band = options.band ?? { above: 0, below: 0 };
-  const report = reportPlan({ input, plan: made, waves, mode, band, notes, loadMs, planMs });
+  const report = reportPlan({ input, plan: made, waves, mode, band, notes, nowMs, loadMs, planMs });
   return command.output === 'json' ? planJson(report) : planTable(report);
 }
 
