@@ -116,3 +116,20 @@ describe('the lowest max/mean, and what sets it', () => {
     expect(made.blocked).toEqual([]);
   });
 });
+
+describe('the fewest moves', () => {
+  it('count what the others need where a giant topic keeps one broker outside', () => {
+    const input = clusterOf(['cpu'], {
+      b0: { giant: [200] },
+      b1: topicsOf('t', 80, [1]),
+      b2: topicsOf('u', 80, [1]),
+      ...Object.fromEntries(['b3', 'b4', 'b5', 'b6'].map((broker) => [broker, {}])),
+    });
+
+    const made = plan(input, { mode: 'HotSpots' });
+
+    // The band ends at 1.09 × 360 / 7 = 56.06: 24 must leave b1, 24 b2, and one b0. One of the three may stay outside, in any plan.
+    expect(made.moves.length).toBe(48);
+    expect(made.bounds.moves).toBe(25);
+  });
+});

@@ -97,7 +97,7 @@ export interface ResourceFigures {
 export interface PlanBounds {
   /** Per resource, the lowest max/mean that any plan can reach. */
   readonly balance: readonly number[];
-  /** The fewest moves of any plan that ends as balanced as this one. */
+  /** The fewest moves of any plan that ends as balanced as this one, or leaves no more brokers outside the band. */
   readonly moves: number;
 }
 

@@ -12,22 +12,37 @@ export interface MoveBounds {
   readonly arrive: number;
 }
 
-/** For any plan that ends within `high` and `low` (levels per resource). `largest` as `largestLoads` gives them. */
+/** What a plan ends within: levels per resource, but for `exempt` brokers, whichever they are. */
+export interface Reached {
+  readonly high: Float64Array;
+  readonly low: Float64Array;
+  readonly exempt: number;
+}
+
+/** For any plan that ends within `reached`. `largest` as `largestLoads` gives them. */
 export function moveBounds(
   work: Work,
   forced: Forced,
-  high: Float64Array,
-  low: Float64Array,
+  { high, low, exempt }: Reached,
   largest: readonly (readonly number[])[],
 ): MoveBounds {
-  return { leave: leaveBound(work, forced, high), arrive: arriveBound(work, low, largest) };
+  return { leave: leaveBound(work, forced, high, exempt), arrive: arriveBound(work, low, largest, exempt) };
+}
+
+/** Sum of the counts without the `exempt` largest. */
+function sumWithout(counts: Int32Array, exempt: number): number {
+  return counts
+    .toSorted()
+    .subarray(0, Math.max(0, counts.length - exempt))
+    .reduce((sum, count) => sum + count, 0);
 }
 
 /** A bound must stay one when sums differ in their last digits. */
 const ROUNDING = 1e-9;
 
-function leaveBound(work: Work, forced: Forced, high: Float64Array): number {
-  const perBroker = forcedPerBroker(work, forced);
+function leaveBound(work: Work, forced: Forced, high: Float64Array, exempt: number): number {
+  const must = forcedPerBroker(work, forced);
+  const perBroker = must.slice();
   if (work.options.mode !== 'Drain') {
     const hot = hotBrokers(work, high);
     const topics = topicsOf(work, hot);
@@ -41,7 +56,14 @@ function leaveBound(work: Work, forced: Forced, high: Float64Array): number {
       }
     }
   }
-  return perBroker.reduce((sum, count) => sum + count, 0);
+  const forcedSum = must.reduce((sum, count) => sum + count, 0);
+  return (
+    forcedSum +
+    sumWithout(
+      perBroker.map((count, broker) => count - (must[broker] as number)),
+      exempt,
+    )
+  );
 }
 
 /** What hard rules moved from each broker. Which members of a crowded group leave is open, so these don't count. */
@@ -108,7 +130,7 @@ function fewest(amount: number, descending: Float64Array): number {
   return count;
 }
 
-function arriveBound(work: Work, low: Float64Array, largest: readonly (readonly number[])[]): number {
+function arriveBound(work: Work, low: Float64Array, largest: readonly (readonly number[])[], exempt: number): number {
   const { width, input } = work;
   if (work.options.mode === 'Drain') return 0;
   const perBroker = new Int32Array(work.brokerCount);
@@ -126,5 +148,5 @@ function arriveBound(work: Work, low: Float64Array, largest: readonly (readonly 
       perBroker[broker] = Math.max(perBroker[broker] as number, count);
     }
   }
-  return perBroker.reduce((sum, count) => sum + count, 0);
+  return sumWithout(perBroker, exempt);
 }

@@ -15,7 +15,7 @@ import { type Forced, placeForced, refusedEverywhere } from './forced.ts';
 import { contentHash } from './hash.ts';
 import type { Move, MoveReason, Plan, PlannerInput, PlanOptions } from './input.ts';
 import { largestLoads } from './largest-loads.ts';
-import { moveBounds } from './move-bounds.ts';
+import { moveBounds, type Reached } from './move-bounds.ts';
 import { type Ordered, orderMoves } from './order.ts';
 import { placeAll } from './place.ts';
 import { prune } from './prune.ts';
@@ -107,9 +107,9 @@ function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan[
   const after = balanceFigures(input, loadsAfter(input, work.sums, moves));
   const largest = largestLoads(work);
   const floors = balanceBounds(work, largest);
-  const reached = reachedBand(work);
-  const bound = moveBounds(work, forced, reached.high, reached.low, largest);
-  const least = Math.max(bound.leave, bound.arrive);
+  const least = Math.max(
+    ...reachedBands(work).flatMap((reached) => Object.values(moveBounds(work, forced, reached, largest))),
+  );
   return {
     moves,
     cuts: ordered.cuts,
@@ -130,19 +130,25 @@ function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan[
   };
 }
 
-/** The band, widened to what the plan leaves outside: any plan that does as well needs at least the moves for this. */
-function reachedBand(work: Work): { high: Float64Array; low: Float64Array } {
+/**
+ * What any plan that does as well ends within: the band widened to what this plan leaves outside, and the band itself but for as many
+ * brokers as this plan leaves outside. The first says little once a giant topic is above the band, the second little once many brokers are.
+ */
+function reachedBands(work: Work): readonly Reached[] {
   const high = work.high.slice();
   const low = work.low.slice();
+  let exempt = 0;
   for (let broker = 0; broker < work.brokerCount; broker++) {
     if (work.draining[broker] === 1) continue;
+    if (!isSettled(work, broker)) exempt++;
     for (let resource = 0; resource < work.width; resource++) {
       const level = work.level[broker * work.width + resource] as number;
       high[resource] = Math.max(high[resource] as number, level);
       low[resource] = Math.min(low[resource] as number, level);
     }
   }
-  return { high, low };
+  const widened = { high, low, exempt: 0 };
+  return exempt === 0 ? [widened] : [widened, { high: work.high, low: work.low, exempt }];
 }
 
 function describeMove(work: Work, forced: Forced, topic: number): Move {
