@@ -149,7 +149,7 @@ function isText(bytes: Uint8Array, start: number, end: number, text: Uint8Array)
   return true;
 }
 
-/** The value, which a timestamp may follow; NaN for what is no count and no level: NaN, infinities, what is below 0. */
+/** The value, which a timestamp may follow; NaN for what counts nothing: NaN, infinities, below 0, beyond u64. */
 function readValue(bytes: Uint8Array, start: number, end: number): number {
   let value = 0;
   let at = start;
@@ -162,7 +162,7 @@ function readValue(bytes: Uint8Array, start: number, end: number): number {
   if ((at === end || bytes[at] === space) && digits > 0 && digits <= 15) return value;
   const [text = ''] = Buffer.from(bytes.subarray(start, end)).toString('latin1').split(' ');
   const parsed = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  return Number.isFinite(parsed) && parsed >= 0 ? parsed : Number.NaN;
+  return parsed >= 0 && parsed <= 2 ** 64 ? Math.abs(parsed) : Number.NaN;
 }
 
 /** Label values write a backslash, a quote and a newline as two characters each. */
