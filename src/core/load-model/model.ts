@@ -148,11 +148,9 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       return;
     }
     const { sample, seenAt } = reading;
-    if (seenAt <= state.seenAt) return;
-    state.seenAt = seenAt;
     state.cpuCapacity = sample.cpu.limitCores ?? sample.node.cores ?? Number.NaN;
     state.memoryCapacity = sample.memory.limitBytes ?? sample.node.memoryBytes ?? Number.NaN;
-    // It was up to one interval old when it came, and covers the interval before that.
+    // Looked at again it has no weight: no time has passed since it. It was up to one interval old when it came, and covers the interval before that.
     if (seenAt - 2 * sample.intervalSeconds * 1000 < state.movedAt) return;
     const weight = weightOf(seenAt - state.sampledAt);
     const figures = measuredBy(sample);

@@ -11,8 +11,6 @@ export interface BrokerState {
   memoryCapacity: number;
   /** When the last sample that was used came; epoch ms, as all times here. */
   sampledAt: number;
-  /** When the last sample came, used or not: each counts once. */
-  seenAt: number;
   /** When it was last noticed that a topic with load came or went. */
   movedAt: number;
   /** When the last report of the broker was noticed, and which it was. */
@@ -41,7 +39,6 @@ export function newBroker(id: string, movedAt: number): BrokerState {
     cpuCapacity: Number.NaN,
     memoryCapacity: Number.NaN,
     sampledAt: never,
-    seenAt: never,
     movedAt,
     reportedAt: never,
     reportRevision: 0,
