@@ -1,0 +1,317 @@
+/** The three ways to find the broker's cgroup, and what each kernel tells of it. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type AgentReport, parseReport } from '../api/agent-report.ts';
+import { containerFiles, type FakeFigures, type FakeKernel, idleFigures, kernels, placement } from './fake-cgroups.ts';
+import { agentPid, createFakeMachine, type FakeMachine } from './fake-machine.ts';
+import { createSampler, type SamplerOptions } from './sampler.ts';
+
+const pid = 42;
+const uid = '5b1f3c1e-0000-4000-8000-0123456789ab';
+const brokerId = 'b0'.repeat(32);
+const agentId = 'a9'.repeat(32);
+const podPath = `/kubepods/burstable/pod${uid}`;
+/** The same in the way of systemd. */
+const podSlice = `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${uid.replaceAll('-', '_')}.slice`;
+
+/** Two seconds later. */
+const busyFigures: FakeFigures = {
+  ...idleFigures,
+  cpuSeconds: 11,
+  periods: 120,
+  throttledPeriods: 15,
+  throttledSeconds: 1.25,
+  oomKills: 1,
+  writtenBytes: 4_096 + 8_192,
+  waitedSeconds: 0.7,
+};
+
+let machine: FakeMachine;
+let elapsedMilliseconds: number;
+beforeEach(() => {
+  machine = createFakeMachine();
+  elapsedMilliseconds = 0;
+  machine.listen([{ hexAddress: '0701000A:19FA', inode: '55' }]);
+});
+afterEach(() => machine.delete());
+
+function createModeSampler(changes: Partial<SamplerOptions> = {}): () => AgentReport {
+  const sample = createSampler({
+    procRoot: machine.procRoot,
+    broker: { address: { ip: '10.0.1.7', port: 6650 } },
+    pod: { name: 'broker-0', namespace: 'messaging', uid },
+    podLimits: { cores: 1.5, memoryBytes: 536_870_912 },
+    intervalSeconds: 2,
+    clock: {
+      wallMilliseconds: () => 1_700_000_000_000 + elapsedMilliseconds,
+      monotonicMilliseconds: () => elapsedMilliseconds,
+    },
+    ...changes,
+  });
+  return () => {
+    const report = sample();
+    // Every report of these tests must be one that the operator accepts.
+    expect(parseReport(JSON.stringify(report))).toEqual(report);
+    return report;
+  };
+}
+
+/** A mode: where the processes are, and where the files of the broker's container. */
+interface Scene {
+  readonly mode: AgentReport['mode'];
+  readonly options?: Partial<SamplerOptions>;
+  readonly arrange: (kernel: FakeKernel) => void;
+  readonly write: (kernel: FakeKernel, figures: FakeFigures) => void;
+}
+
+/** Beside the broker: its path is that of a neighbour, and its mounts show its own cgroup. */
+const neighbour = {
+  pathOf: ({ v2Folder }: FakeKernel) => (v2Folder === '' ? `/../${brokerId}` : `${podPath}/${brokerId}`),
+  arrange: (kernel: FakeKernel) => {
+    const path = neighbour.pathOf(kernel);
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...placement(kernel, path) });
+    const own = kernel.v2Folder === '' ? '/' : `${podPath}/${agentId}`;
+    machine.run({ pid: agentPid, startTicks: 90_000, ...placement(kernel, own) });
+  },
+};
+
+function hostScene(mode: AgentReport['mode'], pod: string, container: string, inner = ''): Scene {
+  return {
+    mode,
+    options: {
+      get hostCgroupRoot() {
+        return `${machine.procRoot}/../host/cgroup`;
+      },
+    },
+    arrange: neighbour.arrange,
+    write: (kernel, figures) => {
+      const root = '/host/cgroup';
+      const own = pod === podPath ? agentId : `cri-containerd-${agentId}.scope`;
+      const unlimited = { ...figures, cores: null, limitBytes: null };
+      const limits = inner === '' ? figures : unlimited;
+      machine.write({
+        ...(kernel.v2Folder === '' ? { [`${root}/cgroup.controllers`]: 'cpu memory\n' } : {}),
+        ...containerFiles(kernel, { root, path: '/system.slice/sshd.service', pids: [1], figures }),
+        ...containerFiles(kernel, { root, path: pod, pids: [], figures: { ...unlimited, limitBytes: 9e9 } }),
+        ...containerFiles(kernel, { root, path: `${pod}/${own}`, pids: [agentPid], figures }),
+        ...containerFiles(kernel, { root, path: `${pod}/${container}`, pids: inner === '' ? [pid] : [], figures }),
+        ...containerFiles(kernel, { root, path: `${pod}/${container}${inner}`, pids: [pid], figures: limits }),
+      });
+      if (kernel.v2Folder === 'unified') machine.write({ [`${root}/unified/cgroup.controllers`]: '\n' });
+    },
+  };
+}
+
+const scenes: readonly (readonly [string, Scene])[] = [
+  [
+    'a sidecar that sees the processes of its Pod',
+    {
+      mode: 'shared-pid',
+      arrange: neighbour.arrange,
+      write: (kernel, figures) => {
+        machine.write(containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures }));
+      },
+    },
+  ],
+  [
+    "an agent in the broker's container",
+    {
+      mode: 'self',
+      arrange: (kernel) => {
+        const path = kernel.v2Folder === '' ? '/' : `${podPath}/${brokerId}`;
+        machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...placement(kernel, path) });
+        machine.run({ pid: agentPid, startTicks: 90_000, ...placement(kernel, path) });
+      },
+      write: (kernel, figures) => {
+        machine.write(containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid, agentPid], figures }));
+      },
+    },
+  ],
+  ["a sidecar with the node's cgroups, of the cgroupfs driver", hostScene('host', podPath, brokerId)],
+  [
+    "a sidecar with the node's cgroups, of containerd and systemd",
+    hostScene('host', podSlice, `cri-containerd-${brokerId}.scope`),
+  ],
+  [
+    "a sidecar with the node's cgroups, of CRI-O, whose processes are a level deeper",
+    hostScene('host', podSlice, `crio-${brokerId}.scope`, '/container'),
+  ],
+];
+
+describe.each(scenes)('%s', (_, { mode, options, arrange, write }) => {
+  it.each(kernels.map((kernel) => [kernel.name, kernel] as const))('reads %s', (__, kernel) => {
+    arrange(kernel);
+    write(kernel, idleFigures);
+    const sample = createModeSampler(options);
+    sample();
+    elapsedMilliseconds += 2000;
+    write(kernel, busyFigures);
+    const report = sample();
+
+    const v2 = kernel.v2Folder === '';
+    const source = v2 ? 'cgroup-v2' : 'cgroup-v1';
+    const pressed = (fullShare: number | null): AgentReport['cpu']['pressure'] =>
+      kernel.lacks.includes('pressure') ? null : { someShare: expect.closeTo(0.1, 9), fullShare };
+    const full = expect.closeTo(0.05, 9);
+    expect(report).toMatchObject({
+      mode,
+      identity: { state: 'proven', reason: mode === 'self' ? expect.stringContaining('include the agent') : null },
+      broker: { pid },
+      reason: null,
+      cpu: {
+        source,
+        usageSeconds: 11,
+        cores: 0.5,
+        averageCores: 0.5,
+        limitCores: 1.5,
+        throttledShare: 0.25,
+        throttledSeconds: 1.25,
+        pressure: pressed(kernel.lacks.includes('full CPU pressure') ? null : full),
+      },
+      memory: {
+        source,
+        workingSetBytes: 50_000_000,
+        averageWorkingSetBytes: 50_000_000,
+        usageBytes: 80_000_000,
+        limitBytes: 536_870_912,
+        oomKills: kernel.lacks.includes('oom kills') ? null : 1,
+        pressure: pressed(full),
+      },
+      disk: v2
+        ? {
+            source: 'cgroup-v2',
+            readBytesPerSecond: 0,
+            writeBytesPerSecond: 4_096,
+            readsPerSecond: 0,
+            writesPerSecond: 1,
+            pressure: pressed(full),
+          }
+        : // v1 counts nothing here, and that is not 0.
+          { readBytesPerSecond: null, writeBytesPerSecond: null, pressure: pressed(full) },
+    });
+  });
+});
+
+describe('an agent that would measure itself', () => {
+  const v2 = kernels.at(-1) as FakeKernel;
+
+  it.each([
+    ['a session of a machine', '/user.slice/session-4.scope', '/user.slice/session-4.scope'],
+    ['a Pod', podPath, podPath],
+  ])('is unproven with the broker in %s', (_, path) => {
+    const mountinfo = '60 31 0:50 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n';
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], cgroup: `0::${path}\n`, mountinfo });
+    machine.run({ pid: agentPid, startTicks: 90_000, cgroup: `0::${path}\n`, mountinfo });
+    machine.write(containerFiles(v2, { root: '/sys/fs/cgroup', path, pids: [pid, agentPid], figures: idleFigures }));
+
+    expect(createModeSampler()()).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining('holds the agent too') },
+      cpu: { source: 'proc' },
+      memory: { source: 'proc', limitBytes: null },
+    });
+  });
+
+  it('is unproven in the root of a machine, which looks like that of a container', () => {
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...placement(v2, '/') });
+    machine.run({ pid: agentPid, startTicks: 90_000, ...placement(v2, '/') });
+    machine.write(
+      containerFiles(v2, { root: '/sys/fs/cgroup', path: '', pids: [pid, agentPid], figures: idleFigures }),
+    );
+    machine.remove('/sys/fs/cgroup/cgroup.type');
+
+    expect(createModeSampler()().identity.state).toBe('unproven');
+  });
+
+  it('is unproven in the root of a machine of v1, too', () => {
+    const v1 = kernels[1] as FakeKernel;
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...placement(v1, '/') });
+    machine.run({ pid: agentPid, startTicks: 90_000, ...placement(v1, '/') });
+    const files = containerFiles(v1, { root: '/sys/fs/cgroup', path: '', pids: [pid, agentPid], figures: idleFigures });
+    machine.write({ ...files, '/sys/fs/cgroup/cpu,cpuacct/cgroup.sane_behavior': '0\n' });
+
+    expect(createModeSampler()().identity.state).toBe('unproven');
+  });
+});
+
+describe('the cgroups of another', () => {
+  const v2 = kernels.at(-1) as FakeKernel;
+
+  it("are unproven when their limits are not the Pod's", () => {
+    neighbour.arrange(v2);
+    const figures = { ...idleFigures, limitBytes: 268_435_456 };
+    machine.write(containerFiles(v2, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures }));
+
+    expect(createModeSampler()()).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining('memory limit') },
+      // They are there to be looked at, and not to be acted on.
+      memory: { source: 'cgroup-v2', limitBytes: 268_435_456 },
+    });
+  });
+
+  it('are not taken for the broker’s when the Pod is not on this node', () => {
+    neighbour.arrange(v2);
+    machine.write({
+      '/host/cgroup/cgroup.controllers': 'cpu memory\n',
+      ...containerFiles(v2, {
+        root: '/host/cgroup',
+        path: `/kubepods/pod${uid.replace('5b1f', '0000')}/${brokerId}`,
+        pids: [pid],
+        figures: idleFigures,
+      }),
+    });
+
+    expect(createModeSampler({ hostCgroupRoot: `${machine.procRoot}/../host/cgroup` })()).toMatchObject({
+      mode: 'host',
+      identity: { state: 'unproven', reason: expect.stringContaining(`has no directory of the Pod ${uid}`) },
+      cpu: { source: 'proc' },
+    });
+  });
+
+  it('are not taken for the broker’s when no container of the Pod lists its pid', () => {
+    neighbour.arrange(v2);
+    machine.write({
+      '/host/cgroup/cgroup.controllers': 'cpu memory\n',
+      ...containerFiles(v2, {
+        root: '/host/cgroup',
+        path: `${podPath}/${brokerId}`,
+        // As a kernel shows those outside of the reader's pid namespace.
+        pids: [0],
+        figures: idleFigures,
+      }),
+    });
+
+    expect(createModeSampler({ hostCgroupRoot: `${machine.procRoot}/../host/cgroup` })().identity).toEqual({
+      state: 'unproven',
+      reason: expect.stringContaining('shareProcessNamespace: true (or hostPID: true)'),
+    });
+  });
+
+  it('are told from a folder that is no cgroup file system', () => {
+    neighbour.arrange(v2);
+    machine.write({ '/host/cgroup/readme': '' });
+
+    expect(createModeSampler({ hostCgroupRoot: `${machine.procRoot}/../host/cgroup` })().reason).toContain(
+      '--host-cgroup must name',
+    );
+  });
+
+  it('are looked up anew when the broker is moved, at the cost of one rate', () => {
+    const kernel = kernels[1] as FakeKernel;
+    neighbour.arrange(kernel);
+    machine.write(containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures: idleFigures }));
+    const sample = createModeSampler({ podLimits: { cores: null, memoryBytes: null } });
+    sample();
+    const moved = `${podPath}/${'c'.repeat(64)}`;
+    const mountinfo = 'cpu,cpuacct memory blkio'
+      .split(' ')
+      .map((it) => `40 31 0:30 / /moved/${it} ro - cgroup cgroup rw,${it}\n`)
+      .join('');
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...placement(kernel, moved), mountinfo });
+    machine.write({
+      ...containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [], figures: idleFigures }),
+      ...containerFiles(kernel, { root: '/moved', path: moved, pids: [pid], figures: { ...busyFigures, cores: 2 } }),
+    });
+    elapsedMilliseconds += 2000;
+
+    expect(sample()).toMatchObject({ mode: 'shared-pid', cpu: { source: 'cgroup-v1', limitCores: 2, cores: null } });
+  });
+});
