@@ -498,7 +498,7 @@ describe('a BrokerLoad', () => {
       'Unsupported value: "Busy": supported values: "Active", "Draining", "Drained", "Lost"',
     ],
     ['a rank from 0', { rank: 0 }, 'rank in body should be greater than or equal to 1'],
-    ['a time that is none', { usage: { source: 'proc', observedAt: 'noon' } }, 'must be of type date-time'],
+    ['a time that is none', { usage: { sources: { cpu: 'proc' }, observedAt: 'noon' } }, 'must be of type date-time'],
     ['two conditions of one type', { conditions: [condition('Ready'), condition('Ready')] }, 'Duplicate value'],
   ])('keeps %s out of its status', async (_mistake, status, fragment) => {
     await client.create(brokers, load);
@@ -573,8 +573,8 @@ describe('kubectl', () => {
         status: {
           state: 'Active',
           brokerID: '18446744073709551615',
-          usage: { source: 'cgroup-v2', observedAt: '2026-11-21T06:00:00Z' },
-          display: { cpu: '0.42/2', memory: '312Mi/1Gi', in: '1.2MB/s' },
+          usage: { sources: { cpu: 'cgroup-v2' }, observedAt: '2026-11-21T06:00:00Z' },
+          display: { cpu: '0.42/2', memory: '312Mi/1Gi', in: '1.2MB/s', out: '2.4MB/s' },
           topics: 12,
           rank: 1,
           score: 28,
@@ -591,6 +591,7 @@ describe('kubectl', () => {
         CPU: '0.42/2',
         Memory: '312Mi/1Gi',
         In: '1.2MB/s',
+        Out: '2.4MB/s',
         Topics: 12,
         Rank: 1,
         Metrics: 'Fresh',

@@ -77,7 +77,7 @@ export function demoResult(input: ResultInput): DemoResult {
       state: status?.state ?? null,
       cpuCores: status?.usage?.cpuCores ?? null,
       memoryBytes: status?.usage?.memoryBytes ?? null,
-      source: status?.usage?.source ?? null,
+      source: status?.usage?.sources.cpu ?? null,
       topics: status?.topics ?? null,
       rank: status?.rank ?? null,
     })),

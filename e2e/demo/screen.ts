@@ -31,7 +31,7 @@ export function renderScreen(facts: ScreenFacts): string {
       broker?.display?.in ?? '?',
       String(broker?.topics ?? 0),
       String(broker?.rank ?? '-'),
-      usable === 'Fresh' ? (broker?.usage?.source ?? '') : usable,
+      usable === 'Fresh' ? (broker?.usage?.sources.cpu ?? '') : usable,
     ];
   });
   return [

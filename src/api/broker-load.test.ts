@@ -7,14 +7,40 @@ const full: BrokerLoadStatus = {
   brokerID: '18446744073709551615',
   brokerURL: 'http://danube-core-broker-0.danube-core-broker.messaging.svc.cluster.local:6650',
   state: 'Active',
-  usage: { cpuCores: 0.42, memoryBytes: 327155712, source: 'cgroup-v2', observedAt: '2026-11-21T06:00:00Z' },
-  capacity: { cpuCores: 2, memoryBytes: 1073741824 },
-  rates: { messagesInPerSecond: 1000.5, bytesInPerSecond: 1200000 },
+  usage: {
+    cpuCores: 0.42,
+    cpuThrottledPercent: 3,
+    memoryBytes: 327155712,
+    diskReadBytesPerSecond: 0,
+    diskWriteBytesPerSecond: 4096,
+    networkReceivedBytesPerSecond: 1500,
+    networkSentBytesPerSecond: 3000,
+    openFiles: 31,
+    sources: { cpu: 'cgroup-v2', memory: 'cgroup-v2', disk: 'cgroup-v2', network: 'proc', openFiles: 'proc' },
+    observedAt: '2026-11-21T06:00:00Z',
+  },
+  pressure: { cpuPercent: 1, memoryPercent: 0, diskPercent: 12.5 },
+  capacity: { cpuCores: 2, memoryBytes: 1073741824, openFiles: 1048576 },
+  rates: {
+    messagesInPerSecond: 1000.5,
+    bytesInPerSecond: 1200000,
+    messagesOutPerSecond: 2000.5,
+    bytesOutPerSecond: 2400000,
+  },
+  topTopics: [
+    {
+      topic: '/default/orders',
+      cpuCores: 0.2,
+      bytesInPerSecond: 51200,
+      bytesOutPerSecond: 102400,
+      lagMessages: 17,
+    },
+  ],
   topics: 120,
   connections: 240,
   score: 28,
   rank: 1,
-  display: { cpu: '0.42/2', memory: '312Mi/1Gi', in: '1.2MB/s' },
+  display: { cpu: '0.42/2', memory: '312Mi/1Gi', in: '1.2MB/s', out: '2.4MB/s' },
 };
 
 describe('the status of a BrokerLoad', () => {
@@ -33,7 +59,9 @@ describe('the status of a BrokerLoad', () => {
     ['half a topic', { topics: 1.5 }],
     ['a count beyond what JavaScript counts exactly', { topics: 2 ** 53 }],
     ['a load below zero', { usage: { ...full.usage, cpuCores: -0.1 } }],
-    ['figures from nowhere', { usage: { ...full.usage, source: 'guess' } }],
+    ['figures from nowhere', { usage: { ...full.usage, sources: { cpu: 'guess' } } }],
+    ['a share beyond all of the time', { pressure: { cpuPercent: 101 } }],
+    ['more than ten top topics', { topTopics: Array.from({ length: 11 }, () => ({ topic: '/default/a' })) }],
     ['a load that is not a number', { usage: { ...full.usage, cpuCores: Number.NaN } }],
   ])('refuses %s', (_what, wrong) => {
     expect(brokerLoadResource.schema.shape.status.safeParse({ ...full, ...wrong }).success).toBe(false);

@@ -113,9 +113,9 @@ export const policyConditions = {
     means: 'Every live broker is ranked by fresh figures. Without them new topics are still assigned.',
     reasons: {
       Fresh: { status: 'True', means: 'Every live broker has reported recently.', action: nothing },
-      Stale: {
+      Unusable: {
         status: 'False',
-        means: 'Some brokers are ranked by old figures. The message names them.',
+        means: 'The figures of some brokers are not used. The message names them and the reasons.',
         action: 'Look at MetricsUsable of their BrokerLoads.',
       },
       NoAgent: {
@@ -174,13 +174,15 @@ export const brokerConditions = {
     },
   },
   MetricsUsable: {
-    means: 'The figures of the broker are fresh and its own.',
+    means:
+      'The figures of the broker are fresh, true and its own. Otherwise nothing is decided by them: the broker counts as the mean of the others.',
     reasons: {
       Fresh: { status: 'True', means: 'The agent has reported recently.', action: nothing },
       Stale: {
         status: 'False',
-        means: 'The agent has answered before and no longer does; usage shows its last report.',
-        action: 'Look at the agent container of the Pod.',
+        means:
+          'The agent has answered before and no longer does, or it answers with the same sample again and again; usage shows its last report.',
+        action: 'Look at the agent container of the Pod, and restart it if it hangs. The message says what was tried.',
       },
       NoAgent: {
         status: 'False',
@@ -193,6 +195,19 @@ export const brokerConditions = {
           'The agent answers, and finds no process that listens at the address of the broker: it starts, or the agent cannot see it.',
         action:
           'If the broker runs, set shareProcessNamespace: true in the Pod and run the agent as the user of the broker.',
+      },
+      WrongCgroup: {
+        status: 'False',
+        means:
+          'The agent cannot prove that it measures the container of the broker, or the limits that it finds are not those of the Pod.',
+        action:
+          'Do what the message says of the way in which the agent looks at the broker; usually the Pod lacks shareProcessNamespace: true.',
+      },
+      Implausible: {
+        status: 'False',
+        means:
+          'The report cannot be true: more than the node or the limits allow, counters that go back without a restart, a process older than the container, a date in the future, or an answer that is no report.',
+        action: 'Do what the message says. The next report that can be true is used again.',
       },
     },
   },

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
 import { judgeBroker, judgeBrokers } from './brokers.ts';
-import { createPlacement, rankBrokers, rankingInput } from './placement.ts';
-import { buildSnapshot, type SnapshotParts } from './snapshot-builder.ts';
+import { createPlacement, rankBrokers, rankingInputs } from './placement.ts';
+import type { Snapshot } from './snapshot.ts';
+import { type AgentParts, buildSnapshot, type SnapshotParts } from './snapshot-builder.ts';
 
 function placementOf(parts: SnapshotParts, algorithm: RankingAlgorithm = 'DanubeFair') {
   const snapshot = buildSnapshot(parts);
@@ -11,6 +12,12 @@ function placementOf(parts: SnapshotParts, algorithm: RankingAlgorithm = 'Danube
 
 const topics = (owner: string, count: number) =>
   Array.from({ length: count }, (_, index) => ({ name: `/default/${owner}${index}`, owners: [owner] }));
+
+function inputOf(snapshot: Snapshot, id: string) {
+  const [input] = rankingInputs(snapshot, [judgeBroker(snapshot, id)]);
+  if (input === undefined) throw new Error('one broker has one input');
+  return input;
+}
 
 const NOBODY = new Set<string>();
 
@@ -52,7 +59,7 @@ describe('a topic without an owner', () => {
 
 describe('the order of brokers', () => {
   it('is by score, then topics, then id, and ranks count from 1', () => {
-    const input = rankingInput(buildSnapshot({ brokers: [{ id: '1' }] }), judgeBroker(buildSnapshot(), '1'));
+    const input = inputOf(buildSnapshot({ brokers: [{ id: '1' }] }), '1');
     const brokers = [
       { ...input, broker: 'd', topicCount: 1 },
       { ...input, broker: 'c', topicCount: 1 },
@@ -88,7 +95,7 @@ describe('what a broker is ranked by', () => {
   });
 
   it('is assignments, its own report of traffic, and its agent’s CPU and memory', () => {
-    expect(rankingInput(snapshot, judgeBroker(snapshot, '1'))).toEqual({
+    expect(inputOf(snapshot, '1')).toEqual({
       broker: '1',
       topicCount: 3,
       megabytesPerSecond: 2.5,
@@ -103,20 +110,58 @@ describe('what a broker is ranked by', () => {
   });
 
   it('is 0 where nothing is known', () => {
-    const { broker, ...figures } = rankingInput(snapshot, judgeBroker(snapshot, '2'));
+    const { broker, ...figures } = inputOf(snapshot, '2');
 
     expect(broker).toBe('2');
     expect(new Set(Object.values(figures))).toEqual(new Set([0]));
   });
 
   it.each([
-    ['no limit', { cpuCores: 1, cpuLimitCores: null }],
+    ['no limit and a node of unknown size', { cpuCores: 1, sample: { node: { cores: null, memoryBytes: null } } }],
     ['a limit of 0', { cpuCores: 1, cpuLimitCores: 0 }],
     ['no figure', { cpuCores: null, cpuLimitCores: 2 }],
   ])('has no CPU with %s', (_what, usage) => {
     const parts = { pods: [{ name: 'p', container: { runningSince: 0 } }], brokers: [{ id: '1', pod: 'p' }] };
     const without = buildSnapshot({ ...parts, agents: { p: usage } });
 
-    expect(rankingInput(without, judgeBroker(without, '1')).cpuPercent).toBe(0);
+    expect(inputOf(without, '1').cpuPercent).toBe(0);
+  });
+});
+
+describe('a broker whose figures cannot be used', () => {
+  const LIES: readonly [string, Partial<AgentParts>][] = [
+    ['another container’s cgroup', { sample: { identity: { state: 'unproven', reason: 'x' } } }],
+    ['more than its limit', { cpuCores: 50, cpuLimitCores: 2 }],
+    ['of long ago', { seenAt: 900 }],
+    ['of a process that is gone', { sample: { broker: null } }],
+  ];
+  const busy = { cpuCores: 1.6, cpuLimitCores: 2, memoryBytes: 800, memoryLimitBytes: 1000 };
+  const calm = { cpuCores: 0.4, cpuLimitCores: 2, memoryBytes: 200, memoryLimitBytes: 1000 };
+
+  function parts(second: Partial<AgentParts>): SnapshotParts {
+    const names = ['p1', 'p2', 'p3'];
+    return {
+      pods: names.map((name) => ({ name, container: { runningSince: 0 } })),
+      brokers: names.map((pod, index) => ({ id: String(index + 1), pod })),
+      agents: { p1: busy, p2: { ...calm, cpuCores: 0, memoryBytes: 0, ...second }, p3: calm },
+    };
+  }
+
+  it.each(LIES)('(%s) counts as the mean of the others, neither idle nor busy', (_what, lie) => {
+    const snapshot = buildSnapshot(parts(lie));
+
+    const inputs = rankingInputs(snapshot, [...judgeBrokers(snapshot).values()]);
+
+    expect(inputs.map(({ cpuPercent }) => cpuPercent)).toEqual([80, 50, 20]);
+    expect(inputs.map(({ memoryPercent }) => memoryPercent)).toEqual([80, 50, 20]);
+    expect(rankBrokers('DanubeBalanced', inputs).map(({ broker }) => broker)).toEqual(['3', '2', '1']);
+  });
+
+  it.each(LIES)('(%s) does not draw the next topic', (_what, lie) => {
+    expect(placementOf(parts(lie), 'DanubeBalanced').place(NOBODY)).toBe('3');
+  });
+
+  it('would, were its figures true: it says that it is idle', () => {
+    expect(placementOf(parts({}), 'DanubeBalanced').place(NOBODY)).toBe('2');
   });
 });

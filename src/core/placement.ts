@@ -1,8 +1,9 @@
 /** Where a topic without an owner goes: the least loaded broker by the policy's ranking, counting what was just placed. */
 import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
+import { judgeAgent } from './agent-judgement.ts';
 import type { BrokerFacts } from './brokers.ts';
 import { type RankingInput, type Score, scoreBrokers } from './ranking.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { BrokerPod, Snapshot } from './snapshot.ts';
 
 export interface Placement {
   /**
@@ -17,9 +18,8 @@ export function createPlacement(
   brokers: ReadonlyMap<string, BrokerFacts>,
   algorithm: RankingAlgorithm,
 ): Placement {
-  const candidates = [...brokers.values()]
-    .filter((broker) => broker.accepting)
-    .map((broker) => rankingInput(snapshot, broker));
+  const accepting = [...brokers.values()].filter((broker) => broker.accepting);
+  const candidates = [...rankingInputs(snapshot, accepting)];
 
   return {
     place(avoid) {
@@ -69,26 +69,55 @@ export function rankBrokers(algorithm: RankingAlgorithm, inputs: readonly Rankin
 
 /**
  * Topic counts from the assignments, which are always fresh; rates from the broker's report; CPU and memory from the
- * agent alone, since what brokers say of themselves on Kubernetes means nothing (contract M11). Unknown counts as 0.
+ * agent alone, since what brokers say of themselves on Kubernetes means nothing (contract M11). A broker whose agent
+ * cannot be used counts as the mean of the others: taken for idle it would get every new topic, taken for busy none.
  */
-export function rankingInput(snapshot: Snapshot, broker: BrokerFacts): RankingInput {
-  const report = snapshot.metadata.reports.get(broker.id);
-  const agent = broker.pod === undefined ? undefined : snapshot.agents.get(broker.pod.uid);
-  const megabytesPerSecond = (report?.bytesPerSecond ?? 0) / 1e6;
+export function rankingInputs(snapshot: Snapshot, brokers: readonly BrokerFacts[]): readonly RankingInput[] {
+  const usages = brokers.map(({ pod }) => percentagesOf(snapshot, pod));
+  const usual = {
+    cpu: meanOfKnown(usages.map(({ cpu }) => cpu)),
+    memory: meanOfKnown(usages.map(({ memory }) => memory)),
+  };
+  return brokers.map(({ id }, index) => {
+    const report = snapshot.metadata.reports.get(id);
+    const megabytesPerSecond = (report?.bytesPerSecond ?? 0) / 1e6;
+    return {
+      broker: id,
+      topicCount: snapshot.metadata.topicsOf.get(id)?.size ?? 0,
+      megabytesPerSecond,
+      connections: report?.connections ?? 0,
+      backlogMessages: report?.backlogMessages ?? 0,
+      cpuPercent: usages[index]?.cpu ?? usual.cpu,
+      memoryPercent: usages[index]?.memory ?? usual.memory,
+      diskIo: 0,
+      networkIo: megabytesPerSecond,
+      throughput: megabytesPerSecond,
+    };
+  });
+}
+
+interface Percentages {
+  readonly cpu: number | undefined;
+  readonly memory: number | undefined;
+}
+
+/** Of the limits, or of the node where there are none. */
+function percentagesOf(snapshot: Snapshot, pod: BrokerPod | undefined): Percentages {
+  const judgement = judgeAgent(pod && snapshot.agents.get(pod.uid), pod, snapshot.now);
+  if (!judgement.usable) return { cpu: undefined, memory: undefined };
+  const { cpu, memory, node } = judgement.sample;
   return {
-    broker: broker.id,
-    topicCount: snapshot.metadata.topicsOf.get(broker.id)?.size ?? 0,
-    megabytesPerSecond,
-    connections: report?.connections ?? 0,
-    backlogMessages: report?.backlogMessages ?? 0,
-    cpuPercent: percent(agent?.cpuCores, agent?.cpuLimitCores),
-    memoryPercent: percent(agent?.memoryBytes, agent?.memoryLimitBytes),
-    diskIo: 0,
-    networkIo: megabytesPerSecond,
-    throughput: megabytesPerSecond,
+    cpu: percent(cpu.averageCores ?? cpu.cores, cpu.limitCores ?? node.cores),
+    memory: percent(memory.averageWorkingSetBytes ?? memory.workingSetBytes, memory.limitBytes ?? node.memoryBytes),
   };
 }
 
-function percent(used: number | null | undefined, limit: number | null | undefined): number {
-  return used == null || limit == null || limit <= 0 ? 0 : (100 * used) / limit;
+function percent(used: number | null, limit: number | null): number | undefined {
+  return used === null || limit === null || limit <= 0 ? undefined : (100 * used) / limit;
+}
+
+/** 0 if none is known: then only the other figures tell brokers apart. */
+function meanOfKnown(values: readonly (number | undefined)[]): number {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? 0 : known.reduce((sum, value) => sum + value, 0) / known.length;
 }

@@ -2,13 +2,16 @@
  * Snapshots for tests, written as a person would tell them: brokers, Pods and topics. What follows from them (who owns what,
  * what has no owner, who is remembered where) is derived. Times are seconds of the test's clock, see `at`.
  */
+
+import { exampleReport } from '../api/example-report.ts';
 import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
+import type { AgentFailure, AgentRecord, AgentSample, SeenSample } from './agent-record.ts';
 import { createPlaces } from './places.ts';
 import {
-  type AgentUsage,
   type BrokerContainer,
   type BrokerPod,
   type BrokerReport,
+  type ContainerLimits,
   type Delivery,
   NO_OWNER,
   type RememberedBroker,
@@ -75,6 +78,22 @@ export interface ContainerParts {
   readonly restartCount?: number;
   readonly runningSince?: number;
   readonly lastFinishedAt?: number;
+  readonly limits?: Partial<ContainerLimits>;
+}
+
+/** What the agent of a Pod said last; null is unknown. Default: it has proved the broker's cgroup and knows no figures. */
+export interface AgentParts {
+  /** Second in which the sample came. Default: now. */
+  readonly seenAt?: number;
+  readonly cpuCores?: number | null;
+  readonly cpuLimitCores?: number | null;
+  readonly memoryBytes?: number | null;
+  readonly memoryLimitBytes?: number | null;
+  /** What else it said. */
+  readonly sample?: Partial<AgentSample>;
+  /** What else is known of the sample. */
+  readonly seen?: Partial<SeenSample>;
+  readonly failure?: AgentFailure;
 }
 
 export interface TopicParts {
@@ -103,7 +122,7 @@ export interface SnapshotParts {
   readonly pods?: readonly PodParts[];
   readonly topics?: readonly TopicParts[];
   /** By Pod name. */
-  readonly agents?: Readonly<Record<string, Partial<AgentUsage>>>;
+  readonly agents?: Readonly<Record<string, AgentParts>>;
 }
 
 export function buildSnapshot(parts: SnapshotParts = {}): Snapshot {
@@ -114,7 +133,9 @@ export function buildSnapshot(parts: SnapshotParts = {}): Snapshot {
     namespace: NAMESPACE,
     metadata: buildMetadata(brokers, topics),
     pods,
-    agents: new Map(Object.entries(parts.agents ?? {}).map(([pod, usage]) => [uidOf(pods, pod), buildUsage(usage)])),
+    agents: new Map(
+      Object.entries(parts.agents ?? {}).map(([pod, agent]) => [uidOf(pods, pod), buildAgent(agent, now)]),
+    ),
     remembered: new Map(brokers.flatMap((broker) => rememberedEntry(broker, pods))),
     reportSeenAt: new Map(
       brokers.flatMap(({ id, reportSeenAt = 0 }) => (reportSeenAt === false ? [] : [[id, at(reportSeenAt)]])),
@@ -263,7 +284,7 @@ function buildPod({ name, container, ...rest }: PodParts): BrokerPod {
 
 function buildContainer(
   pod: string,
-  { restartCount = 0, runningSince, lastFinishedAt }: ContainerParts,
+  { restartCount = 0, runningSince, lastFinishedAt, limits }: ContainerParts,
 ): BrokerContainer {
   const cutOff = (seconds: number | undefined) => (seconds === undefined ? undefined : at(Math.floor(seconds)));
   return {
@@ -271,19 +292,42 @@ function buildContainer(
     restartCount,
     runningSince: cutOff(runningSince),
     lastFinishedAt: cutOff(lastFinishedAt),
+    limits: { cpuCores: undefined, memoryBytes: undefined, ...limits },
   };
 }
 
-function buildUsage(usage: Partial<AgentUsage>): AgentUsage {
+export function buildAgent(parts: AgentParts, now: number): AgentRecord {
+  const { seenAt = now, sample, seen, failure } = parts;
+  const { version: _version, pod: _pod, ...example } = exampleReport;
   return {
-    observedAt: at(1000),
-    cpuCores: null,
-    memoryBytes: null,
-    cpuLimitCores: null,
-    memoryLimitBytes: null,
-    source: 'cgroup-v2',
-    reason: null,
-    ...usage,
+    last: {
+      sample: {
+        ...example,
+        observedAt: at(seenAt),
+        broker: { pid: 42, startedAt: at(seenAt) },
+        cpu: {
+          ...example.cpu,
+          cores: parts.cpuCores ?? null,
+          averageCores: null,
+          limitCores: parts.cpuLimitCores ?? null,
+        },
+        memory: {
+          ...example.memory,
+          workingSetBytes: parts.memoryBytes ?? null,
+          averageWorkingSetBytes: null,
+          limitBytes: parts.memoryLimitBytes ?? null,
+        },
+        topics: null,
+        topicsReason: 'not asked for',
+        ...sample,
+      },
+      seenAt: at(seenAt),
+      aheadMs: 0,
+      isFollowing: true,
+      contradiction: undefined,
+      ...seen,
+    },
+    failure,
   };
 }
 

@@ -2,6 +2,7 @@
  * What every decision is made from: one immutable picture of a brokers' cluster (design §1.1). `danube` folds the
  * metadata from etcd's keys, the operator adds Pods and agents. Broker ids are u64 in decimal; a topic is its full name.
  */
+import type { AgentRecord } from './agent-record.ts';
 
 export interface BrokerRegistration {
   readonly brokerUrl: string;
@@ -119,6 +120,13 @@ export interface BrokerContainer {
   readonly runningSince: number | undefined;
   /** End of the latest process that ended; undefined when none has. */
   readonly lastFinishedAt: number | undefined;
+  readonly limits: ContainerLimits;
+}
+
+/** Those that the kubelet has applied, or was told to apply; undefined when there is none. */
+export interface ContainerLimits {
+  readonly cpuCores: number | undefined;
+  readonly memoryBytes: number | undefined;
 }
 
 export interface BrokerPod {
@@ -130,17 +138,6 @@ export interface BrokerPod {
   /** Its disk outlives the Pod (a persistent volume claim). */
   readonly persistentVolume: boolean;
   readonly container: BrokerContainer | undefined;
-}
-
-/** What an agent says of a broker's process; null is unknown. */
-export interface AgentUsage {
-  readonly observedAt: number;
-  readonly cpuCores: number | null;
-  readonly memoryBytes: number | null;
-  readonly cpuLimitCores: number | null;
-  readonly memoryLimitBytes: number | null;
-  readonly source: 'cgroup-v1' | 'cgroup-v2' | 'proc' | null;
-  readonly reason: string | null;
 }
 
 /** A broker id that was seen before, so that a death can be judged after its registration is gone. */
@@ -159,7 +156,7 @@ export interface Snapshot {
   readonly metadata: ClusterMetadata;
   readonly pods: readonly BrokerPod[];
   /** By Pod uid. */
-  readonly agents: ReadonlyMap<string, AgentUsage>;
+  readonly agents: ReadonlyMap<string, AgentRecord>;
   /** By broker id. */
   readonly remembered: ReadonlyMap<string, RememberedBroker>;
   /** When each broker's first report was seen here, epoch ms, by broker id. */

@@ -10,7 +10,6 @@ import {
   type BrokerView,
   brokerLoadStatus,
   countUnserved,
-  formatBytes,
   type PolicyFacts,
   policyStatus,
   viewBrokers,
@@ -18,7 +17,8 @@ import {
 
 const POD = 'danube-0';
 const RUNNING = { name: POD, container: { runningSince: -10 } };
-const FRESH = { observedAt: at(995), cpuCores: 0.4204, cpuLimitCores: 2, memoryBytes: 327_155_712.4 };
+const FRESH = { seenAt: 995, cpuCores: 0.4204, cpuLimitCores: 2, memoryBytes: 327_155_712.4 };
+const UNPROVEN = { identity: { state: 'unproven', reason: 'its pid is in no cgroup' } } as const;
 
 function conditionIn(status: { readonly conditions?: readonly Condition[] }, type: string): Condition | undefined {
   return status.conditions?.find((condition) => condition.type === type);
@@ -91,17 +91,24 @@ describe('the status of a broker', () => {
       state: 'Active',
       usage: {
         cpuCores: 0.42,
+        cpuThrottledPercent: 10,
         memoryBytes: 327_155_712,
-        source: 'cgroup-v2',
+        diskReadBytesPerSecond: 0,
+        diskWriteBytesPerSecond: 4096,
+        networkReceivedBytesPerSecond: 1500,
+        networkSentBytesPerSecond: 3000,
+        openFiles: 31,
+        sources: { cpu: 'cgroup-v2', memory: 'cgroup-v2', disk: 'cgroup-v2', network: 'proc', openFiles: 'proc' },
         observedAt: new Date(at(995)).toISOString(),
       },
-      capacity: { cpuCores: 2, memoryBytes: 1_073_741_824 },
+      pressure: { cpuPercent: 2, memoryPercent: 0 },
+      capacity: { cpuCores: 2, memoryBytes: 1_073_741_824, openFiles: 1_048_576 },
       rates: { messagesInPerSecond: 1000, bytesInPerSecond: 1_234_567 },
       connections: 12,
       topics: 1,
       score: 1,
       rank: 1,
-      display: { cpu: '0.42/2', memory: '312Mi/1Gi', in: '1.23MB/s' },
+      display: { cpu: '0.42/2', memory: '312Mi/1Gi', in: '1.23MB/s', out: '0.00MB/s' },
     });
   });
 
@@ -142,13 +149,15 @@ describe('the status of a broker', () => {
 
   it.each<[string, SnapshotParts['agents'], string]>([
     ['fresh figures', { [POD]: FRESH }, 'True Fresh'],
-    ['figures half a minute old', { [POD]: { ...FRESH, observedAt: at(969.9) } }, 'False Stale'],
+    ['figures half a minute old', { [POD]: { ...FRESH, seenAt: 969.9 } }, 'False Stale'],
     ['no agent', {}, 'False NoAgent'],
     [
       'an agent that does not find the broker',
-      { [POD]: { ...FRESH, source: null, reason: 'x' } },
+      { [POD]: { ...FRESH, sample: { broker: null, reason: 'x' } } },
       'False BrokerNotFound',
     ],
+    ['figures that may be another container’s', { [POD]: { ...FRESH, sample: UNPROVEN } }, 'False WrongCgroup'],
+    ['more CPU than there is', { [POD]: { ...FRESH, cpuCores: 3 } }, 'False Implausible'],
   ])('says of its figures, with %s', (_what, agents, expected) => {
     const status = statusOf({ ...serving, agents: agents ?? {} });
 
@@ -156,7 +165,7 @@ describe('the status of a broker', () => {
   });
 
   it('shows no figures that are not the broker’s own', () => {
-    const status = statusOf({ ...serving, agents: { [POD]: { ...FRESH, source: null, reason: 'other cgroup' } } });
+    const status = statusOf({ ...serving, agents: { [POD]: { ...FRESH, sample: UNPROVEN } } });
 
     expect(status).not.toHaveProperty('usage');
     expect(status).not.toHaveProperty('capacity');
@@ -366,8 +375,8 @@ describe('the status of a policy', () => {
     ['no agent answers', { cluster: clusterOf({ ...healthy, agents: {} }) }, { MetricsUsable: 'False NoAgent' }],
     [
       'figures are old',
-      { cluster: clusterOf({ ...healthy, agents: { [POD]: { ...FRESH, observedAt: at(900) } } }) },
-      { MetricsUsable: 'False Stale' },
+      { cluster: clusterOf({ ...healthy, agents: { [POD]: { ...FRESH, seenAt: 900 } } }) },
+      { MetricsUsable: 'False Unusable' },
     ],
     ['it only observes', { authority: { state: 'NotWanted', message: 'no' } }, { Leading: 'False NotWanted' }],
     ['a broker leads', { authority: { state: 'HeldByBroker', message: 'no' } }, { Leading: 'False HeldByBroker' }],
@@ -464,13 +473,4 @@ describe('topics without a live owner', () => {
       }),
     ).toBe(1);
   });
-});
-
-it.each([
-  [0, '0Mi'],
-  [327_155_712, '312Mi'],
-  [1024 ** 3, '1Gi'],
-  [1.55 * 1024 ** 3, '1.6Gi'],
-])('%d bytes are %s', (bytes, text) => {
-  expect(formatBytes(bytes)).toBe(text);
 });

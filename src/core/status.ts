@@ -9,13 +9,12 @@ import {
 } from '../api/conditions.ts';
 import { rebalanceStatus } from '../api/rebalance.ts';
 import type { EffectiveSpec, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
+import { type Judgement, judgeAgent, type UnusableReason } from './agent-judgement.ts';
 import type { Wait } from './assignment.ts';
+import { brokerFigures } from './broker-figures.ts';
 import { type BrokerFacts, brokersByPod } from './brokers.ts';
-import { type Rank, rankBrokers, rankingInput } from './placement.ts';
-import type { AgentUsage, BrokerPod, Snapshot } from './snapshot.ts';
-
-/** An agent's report counts for this long. */
-export const METRICS_STALE_AFTER_MS = 30_000;
+import { type Rank, rankBrokers, rankingInputs } from './placement.ts';
+import type { BrokerPod, Snapshot } from './snapshot.ts';
 
 export interface BrokerView {
   /** Of the BrokerLoad: the Pod's name, or `broker-<id>`. */
@@ -40,8 +39,8 @@ export function viewBrokers(
     }
   }
   // The first is the one that gets the next topic, so those that take none are not ranked.
-  const ranked = views.flatMap(({ broker }) => (broker?.accepting ? [rankingInput(snapshot, broker)] : []));
-  const ranks = new Map(rankBrokers(algorithm, ranked).map((rank) => [rank.broker, rank]));
+  const ranked = views.flatMap(({ broker }) => (broker?.accepting ? [broker] : []));
+  const ranks = new Map(rankBrokers(algorithm, rankingInputs(snapshot, ranked)).map((rank) => [rank.broker, rank]));
   return views
     .map((view) => ({ ...view, rank: view.broker && ranks.get(view.broker.id) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -56,6 +55,7 @@ export function brokerLoadStatus(
 ): BrokerLoadStatus {
   const { broker, pod, rank } = view;
   const agent = pod && snapshot.agents.get(pod.uid);
+  const judgement = judgeAgent(agent, pod, snapshot.now);
   const report = broker && snapshot.metadata.reports.get(broker.id);
   const brokerID = broker?.id ?? previous?.brokerID;
   const brokerURL = (broker && snapshot.metadata.registrations.get(broker.id)?.brokerUrl) ?? previous?.brokerURL;
@@ -63,7 +63,7 @@ export function brokerLoadStatus(
   const state = stateOf(broker, brokerID);
   const now = new Date(snapshot.now);
   let conditions: readonly Condition[] = previous?.conditions ?? [];
-  for (const update of [readiness(view, brokerID), metricsUsable(snapshot, pod, agent)]) {
+  for (const update of [readiness(view, brokerID), metricsUsable(judgement)]) {
     conditions = setCondition(conditions, { ...update, observedGeneration: generation }, now);
   }
   return {
@@ -73,30 +73,9 @@ export function brokerLoadStatus(
     ...(brokerID !== undefined && { brokerID }),
     ...(brokerURL !== undefined && { brokerURL }),
     ...(state !== undefined && { state }),
-    ...(agent?.source != null && {
-      usage: {
-        ...(agent.cpuCores !== null && { cpuCores: round(agent.cpuCores, 1000) }),
-        ...(agent.memoryBytes !== null && { memoryBytes: Math.round(agent.memoryBytes) }),
-        source: agent.source,
-        observedAt: new Date(agent.observedAt).toISOString(),
-      },
-      ...((agent.cpuLimitCores !== null || agent.memoryLimitBytes !== null) && {
-        capacity: {
-          ...(agent.cpuLimitCores !== null && { cpuCores: round(agent.cpuLimitCores, 1000) }),
-          ...(agent.memoryLimitBytes !== null && { memoryBytes: agent.memoryLimitBytes }),
-        },
-      }),
-    }),
-    ...(report !== undefined && {
-      rates: {
-        messagesInPerSecond: report.messagesPerSecond,
-        bytesInPerSecond: report.bytesPerSecond,
-      },
-      connections: report.connections,
-    }),
+    ...brokerFigures({ agent: agent?.last, judgement, report }),
     topics: brokerID === undefined ? 0 : (snapshot.metadata.topicsOf.get(brokerID)?.size ?? 0),
     ...(rank !== undefined && { score: rank.score, rank: rank.rank }),
-    display: displayOf(agent, report?.bytesPerSecond),
   };
 }
 
@@ -145,56 +124,11 @@ function whyNotAccepting({ mode, pod }: BrokerFacts): string {
   return 'is registered, and neither its admin port nor a load report since its start says yet that it watches its assignments';
 }
 
-function metricsUsable(
-  snapshot: Snapshot,
-  pod: BrokerPod | undefined,
-  agent: AgentUsage | undefined,
-): WithoutGeneration<BrokerConditionUpdate> {
+function metricsUsable(judgement: Judgement): WithoutGeneration<BrokerConditionUpdate> {
   const type = 'MetricsUsable';
-  if (agent === undefined) {
-    const message = pod === undefined ? 'the broker has no Pod' : `no agent has answered at Pod ${pod.name}`;
-    return { type, status: 'False', reason: 'NoAgent', message };
-  }
-  const ageMs = snapshot.now - agent.observedAt;
-  if (ageMs > METRICS_STALE_AFTER_MS) {
-    return { type, status: 'False', reason: 'Stale', message: `the last report is ${Math.round(ageMs / 1000)} s old` };
-  }
-  if (agent.source === null) {
-    return { type, status: 'False', reason: 'BrokerNotFound', message: agent.reason ?? 'the agent names no source' };
-  }
-  return { type, status: 'True', reason: 'Fresh', message: agent.reason ?? `measured from ${agent.source}` };
-}
-
-function displayOf(
-  agent: AgentUsage | undefined,
-  bytesInPerSecond: number | undefined,
-): NonNullable<BrokerLoadStatus['display']> {
-  const withLimit = (used: string, limit: string | undefined) => (limit === undefined ? used : `${used}/${limit}`);
-  return {
-    ...(agent?.cpuCores != null && {
-      cpu: withLimit(
-        agent.cpuCores.toFixed(2),
-        agent.cpuLimitCores === null ? undefined : String(round(agent.cpuLimitCores, 100)),
-      ),
-    }),
-    ...(agent?.memoryBytes != null && {
-      memory: withLimit(
-        formatBytes(agent.memoryBytes),
-        agent.memoryLimitBytes === null ? undefined : formatBytes(agent.memoryLimitBytes),
-      ),
-    }),
-    ...(bytesInPerSecond !== undefined && { in: `${(bytesInPerSecond / 1e6).toFixed(2)}MB/s` }),
-  };
-}
-
-/** `312Mi`, `1.5Gi`. */
-export function formatBytes(bytes: number): string {
-  const gibibytes = bytes / 1024 ** 3;
-  return gibibytes >= 1 ? `${round(gibibytes, 10)}Gi` : `${Math.round(bytes / 1024 ** 2)}Mi`;
-}
-
-function round(value: number, perUnit: number): number {
-  return Math.round(value * perUnit) / perUnit;
+  if (!judgement.usable) return { type, status: 'False', reason: judgement.reason, message: judgement.message };
+  const { identity, cpu } = judgement.sample;
+  return { type, status: 'True', reason: 'Fresh', message: identity.reason ?? `measured from ${cpu.source}` };
 }
 
 /** Where the operator stands with the brokers' etcd, for status. */
@@ -381,24 +315,18 @@ function metricsUpdate({ cluster }: PolicyFacts): PolicyUpdate {
   if (cluster === undefined || live.length === 0) {
     return { type, status: 'Unknown', reason: 'NoBrokers', message: 'there is no live broker to measure' };
   }
-  const { snapshot } = cluster;
-  const problems = live.map((view) => ({
-    name: view.name,
-    update: metricsUsable(snapshot, view.pod, view.pod && snapshot.agents.get(view.pod.uid)),
-  }));
-  const withoutAgent = problems.filter(({ update }) => update.reason === 'NoAgent').map(({ name }) => name);
-  if (withoutAgent.length > 0) {
-    return {
-      type,
-      status: 'False',
-      reason: 'NoAgent',
-      message: `no agent answers for ${withoutAgent.slice(0, 10).join(', ')}`,
-    };
+  const unusable = new Map<UnusableReason, string[]>();
+  for (const { name, pod } of live) {
+    const { agents, now } = cluster.snapshot;
+    const judgement = judgeAgent(pod && agents.get(pod.uid), pod, now);
+    if (!judgement.usable) unusable.set(judgement.reason, [...(unusable.get(judgement.reason) ?? []), name]);
   }
-  const stale = problems.filter(({ update }) => update.status !== 'True').map(({ name }) => name);
-  if (stale.length > 0) {
-    return { type, status: 'False', reason: 'Stale', message: `no usable figures of ${stale.slice(0, 10).join(', ')}` };
-  }
+  const examples = [...unusable].map(
+    ([reason, names]) => `${names.length} ${reason} (${names.slice(0, 10).join(', ')})`,
+  );
+  const message = `the figures of some of ${live.length} brokers are not used: ${examples.join(', ')}`;
+  if (unusable.has('NoAgent')) return { type, status: 'False', reason: 'NoAgent', message };
+  if (unusable.size > 0) return { type, status: 'False', reason: 'Unusable', message };
   return { type, status: 'True', reason: 'Fresh', message: `fresh figures of ${live.length} brokers` };
 }
 

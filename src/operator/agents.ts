@@ -1,92 +1,159 @@
-/** Pulls the agents' reports, each Pod on its own, so that a slow one does not delay the others. */
-import { randomUUID } from 'node:crypto';
-import http from 'node:http';
-import { type AgentReport, parseReport } from '../api/agent-report.ts';
-import type { AgentUsage } from '../core/snapshot.ts';
-
-export interface AgentTarget {
-  readonly podUID: string;
-  readonly host: string;
-  readonly port: number;
-}
+/**
+ * Pulls the agents' reports. A thousand agents are asked one after the other, each at its own moment of the interval, and
+ * those that hang hold up nobody: each has its deadline, and those that failed last time share a few slots of their own.
+ */
+import { createHash } from 'node:crypto';
+import { type AgentRecord, noRecord, noteFailure, noteReport, noteUnchanged } from '../core/agent-record.ts';
+import { type AgentAnswer, type AgentTarget, createAgentClient } from './agent-client.ts';
 
 export interface AgentPullerOptions {
   readonly targets: () => readonly AgentTarget[];
+  /** Each agent is asked once in it. */
   readonly intervalMs: number;
+  /** An agent that has not answered in full by then has failed. */
   readonly timeoutMs: number;
-  readonly onReport: (podUID: string, usage: AgentUsage) => void;
-  /** An agent did not answer or answered nonsense. */
+  /** What is known of an agent, whenever that has changed. */
+  readonly onReport: (podUID: string, record: AgentRecord) => void;
+  /** An agent did not answer, or answered nonsense. */
   readonly onProblem: (target: AgentTarget, problem: string) => void;
+  /** The Pod may end now, for all we know: its agent is told with the next pull. */
+  readonly isDone?: (podUID: string) => boolean;
+  /** Epoch ms by a clock that never goes back. */
+  readonly now?: () => number;
 }
 
 export interface AgentPuller {
+  /** Nothing is called back after it. */
   stop(): void;
 }
 
-export function startAgentPuller(options: AgentPullerOptions): AgentPuller {
-  const busy = new Set<string>();
+/** An interval is so many ticks: at each, those are asked whose moment has come. */
+const TICKS = 50;
+/** Pods come and go more slowly. */
+const TARGETS_EVERY_MS = 1_000;
+/** What is being read is held in memory. */
+const AT_ONCE = 128;
+const FAILING_AT_ONCE = 32;
+/** Connections outlive a missed pull or two. */
+const IDLE_INTERVALS = 3;
 
-  async function pull(target: AgentTarget): Promise<void> {
-    if (busy.has(target.podUID)) return;
-    busy.add(target.podUID);
-    try {
-      const nonce = randomUUID();
-      const report = parseReport(await fetchText(target, nonce, options.timeoutMs));
-      const problem = 'problem' in report ? report.problem : foreignAnswer(report, target, nonce);
-      if ('problem' in report || problem !== undefined) options.onProblem(target, problem ?? '');
-      else options.onReport(target.podUID, toUsage(report));
-    } catch (error) {
-      options.onProblem(target, error instanceof Error ? error.message : String(error));
-    } finally {
-      busy.delete(target.podUID);
+interface Agent {
+  target: AgentTarget;
+  /** Its moment in the interval, in ms. */
+  readonly phaseMs: number;
+  record: AgentRecord;
+  etag: string | undefined;
+  isBusy: boolean;
+}
+
+export function startAgentPuller(options: AgentPullerOptions): AgentPuller {
+  const { intervalMs, timeoutMs, now = monotonicNow } = options;
+  const client = createAgentClient({ timeoutMs, idleMs: IDLE_INTERVALS * intervalMs });
+  const slots = createSlots(AT_ONCE);
+  const slotsOfFailing = createSlots(FAILING_AT_ONCE);
+  const agents = new Map<string, Agent>();
+  let listedAt = Number.NEGATIVE_INFINITY;
+  let tickedAt = now();
+  let isStopped = false;
+
+  /** What is known of an agent goes with its Pod. */
+  function refreshTargets(): void {
+    const targets = new Map(options.targets().map((target) => [target.podUID, target]));
+    for (const podUID of agents.keys()) if (!targets.has(podUID)) agents.delete(podUID);
+    for (const [podUID, target] of targets) {
+      const known = agents.get(podUID);
+      if (known !== undefined) known.target = target;
+      else {
+        const phaseMs = phaseOf(podUID) * intervalMs;
+        agents.set(podUID, { target, phaseMs, record: noRecord, etag: undefined, isBusy: false });
+      }
     }
   }
 
-  const timer = setInterval(() => {
-    for (const target of options.targets()) void pull(target);
-  }, options.intervalMs);
-  return { stop: () => clearInterval(timer) };
-}
+  function tick(): void {
+    const moment = now();
+    if (moment - listedAt >= TARGETS_EVERY_MS) {
+      refreshTargets();
+      listedAt = moment;
+    }
+    for (const agent of agents.values()) {
+      const roundAt = (at: number) => Math.floor((at - agent.phaseMs) / intervalMs);
+      if (!agent.isBusy && roundAt(moment) > roundAt(tickedAt)) void pull(agent);
+    }
+    tickedAt = moment;
+  }
 
-/** An answer of another Pod or to another request: a reused address, a cache in between. */
-function foreignAnswer(report: AgentReport, target: AgentTarget, nonce: string): string | undefined {
-  if (report.nonce !== nonce) return 'the answer does not carry the nonce of the request';
-  if (report.pod.uid !== target.podUID) return `the answer is of Pod uid ${report.pod.uid}, not ${target.podUID}`;
-  return undefined;
-}
+  async function pull(agent: Agent): Promise<void> {
+    const { target } = agent;
+    agent.isBusy = true;
+    const { run } = agent.record.failure?.kind === 'Unanswered' ? slotsOfFailing : slots;
+    const answer = await run(() => {
+      const isDone = options.isDone?.(target.podUID) ?? false;
+      return client.ask({ target, etag: agent.etag, isDone });
+    });
+    agent.isBusy = false;
+    // Its Pod may be gone by now, and another one have its place.
+    if (!isStopped && agents.get(target.podUID) === agent) take(agent, answer);
+  }
 
-function toUsage(report: AgentReport): AgentUsage {
+  function take(agent: Agent, answer: AgentAnswer): void {
+    const before = agent.record;
+    agent.record = noteAnswer(before, answer, now());
+    if (answer.kind === 'Report') agent.etag = answer.etag;
+    if (answer.kind === 'Failure') options.onProblem(agent.target, answer.failure.message);
+    if (agent.record !== before) options.onReport(agent.target.podUID, agent.record);
+  }
+
+  const timer = setInterval(tick, intervalMs / TICKS);
   return {
-    observedAt: report.observedAt,
-    cpuCores: report.cpu.cores,
-    memoryBytes: report.memory.workingSetBytes,
-    cpuLimitCores: report.cpu.limitCores,
-    memoryLimitBytes: report.memory.limitBytes,
-    source: report.cpu.source === 'os' ? null : report.cpu.source,
-    reason: report.reason,
+    stop() {
+      isStopped = true;
+      clearInterval(timer);
+      client.close();
+    },
   };
 }
 
-const MAX_ANSWER_BYTES = 256 * 1024;
+function noteAnswer(before: AgentRecord, answer: AgentAnswer, now: number): AgentRecord {
+  switch (answer.kind) {
+    case 'Report':
+      return noteReport(before, answer.report, { now, wallNow: Date.now() });
+    case 'Unchanged':
+      return noteUnchanged(before);
+    case 'Failure':
+      return noteFailure(before, answer.failure);
+  }
+}
 
-function fetchText({ host, port }: AgentTarget, nonce: string, timeoutMs: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(timeoutMs);
-    const request = http.get({ host, port, path: `/report?nonce=${nonce}`, signal }, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_ANSWER_BYTES) request.destroy(new Error(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`));
-        chunks.push(chunk);
-      });
-      response.on('end', () => {
-        const text = Buffer.concat(chunks).toString('utf8');
-        if (response.statusCode === 200) resolve(text);
-        else reject(new Error(`HTTP ${response.statusCode}: ${text.slice(0, 200)}`));
-      });
-      response.on('error', reject);
-    });
-    request.on('error', reject);
-  });
+/** From 0 to 1, always the same for a Pod: so agents are spread over the interval, whoever asks them. */
+function phaseOf(podUID: string): number {
+  return createHash('sha256').update(podUID).digest().readUInt32BE() / 2 ** 32;
+}
+
+interface Slots {
+  /** Runs the work when a slot is free; who waits longest is next. */
+  run<T>(work: () => Promise<T>): Promise<T>;
+}
+
+function createSlots(count: number): Slots {
+  const waiting: (() => void)[] = [];
+  let free = count;
+
+  return {
+    async run(work) {
+      if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+      else free -= 1;
+      try {
+        return await work();
+      } finally {
+        const next = waiting.shift();
+        if (next === undefined) free += 1;
+        else next();
+      }
+    },
+  };
+}
+
+function monotonicNow(): number {
+  return Math.round(performance.timeOrigin + performance.now());
 }

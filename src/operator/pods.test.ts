@@ -83,6 +83,7 @@ describe('a Pod of a broker', () => {
         restartCount: 1,
         runningSince: Date.parse('2026-11-21T06:00:05Z'),
         lastFinishedAt: Date.parse('2026-11-21T06:00:04Z'),
+        limits: { cpuCores: undefined, memoryBytes: undefined },
       },
     });
   });
@@ -123,6 +124,7 @@ describe('a Pod of a broker', () => {
         restartCount: expected.restartCount,
         runningSince: time(expected.runningSince),
         lastFinishedAt: time(expected.lastFinishedAt),
+        limits: { cpuCores: undefined, memoryBytes: undefined },
       },
     );
   });

@@ -1,6 +1,7 @@
 /** Pods as the API server gives them, reduced to what decisions need of a broker's Pod. */
-import type { BrokerContainer, BrokerPod } from '../core/snapshot.ts';
+import type { BrokerContainer, BrokerPod, ContainerLimits } from '../core/snapshot.ts';
 import type { KubeObject, Resource } from '../kube/client.ts';
+import { parseQuantity } from './quantity.ts';
 
 export const PODS: Resource = { group: '', version: 'v1', plural: 'pods', namespaced: true };
 
@@ -9,8 +10,13 @@ interface ContainerState {
   readonly terminated?: { readonly finishedAt?: string };
 }
 
+interface Resources {
+  readonly limits?: { readonly cpu?: string; readonly memory?: string };
+}
+
 interface ContainerSpec {
   readonly name: string;
+  readonly resources?: Resources;
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
 }
 
@@ -28,6 +34,7 @@ export interface Pod extends KubeObject {
       readonly name: string;
       readonly containerID?: string;
       readonly restartCount: number;
+      readonly resources?: Resources;
       readonly state?: ContainerState;
       readonly lastState?: ContainerState;
     }[];
@@ -64,7 +71,13 @@ function brokerContainer(pod: Pod): BrokerContainer | undefined {
     restartCount: status.restartCount,
     runningSince: parseTime(status.state?.running?.startedAt),
     lastFinishedAt: parseTime(status.state?.terminated?.finishedAt ?? status.lastState?.terminated?.finishedAt),
+    limits: toLimits(status.resources ?? broker?.resources),
   };
+}
+
+/** The status names what the kubelet has applied, which lags behind the spec while a Pod is resized; old kubelets do not say. */
+function toLimits({ limits }: Resources = {}): ContainerLimits {
+  return { cpuCores: parseQuantity(limits?.cpu), memoryBytes: parseQuantity(limits?.memory) };
 }
 
 /** Where the Pod's agent listens: the port named `agent` of any of its containers. */

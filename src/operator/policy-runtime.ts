@@ -7,10 +7,11 @@ import { isDeepStrictEqual } from 'node:util';
 import type { BrokerLoad } from '../api/broker-load.ts';
 import { type EffectiveSpec, type RebalancePolicy, rebalancePolicyResource } from '../api/rebalance-policy.ts';
 import { apiVersion } from '../api/resource.ts';
+import type { AgentRecord } from '../core/agent-record.ts';
 import { type Assign, decideAssignments, type Wait } from '../core/assignment.ts';
 import type { BrokerFacts } from '../core/brokers.ts';
 import { hostOf } from '../core/places.ts';
-import type { AgentUsage, ClusterMetadata, Snapshot } from '../core/snapshot.ts';
+import type { ClusterMetadata, Snapshot } from '../core/snapshot.ts';
 import type { AuthorityView } from '../core/status.ts';
 import { parseKey } from '../danube/keys.ts';
 import type { MetadataFold } from '../danube/metadata.ts';
@@ -75,7 +76,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const { namespace, name: policyName } = options.policy.metadata;
   const stopped = new AbortController();
   const memory = createMemory();
-  const agents = new Map<string, AgentUsage>();
+  const agents = new Map<string, AgentRecord>();
   let { policy, spec } = options;
   let fold: MetadataFold | undefined;
   let etcdError: string | undefined;
@@ -178,9 +179,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         const port = agentPort(pod);
         return uid === undefined || host === undefined || port === undefined ? [] : [{ podUID: uid, host, port }];
       }),
-    onReport(podUID, usage) {
-      const isFirst = !agents.has(podUID);
-      agents.set(podUID, usage);
+    onReport(podUID, record) {
+      const isFirst = record.last !== undefined && agents.get(podUID)?.last === undefined;
+      agents.set(podUID, record);
       if (isFirst) wake();
       else picture.changed();
     },

@@ -17,7 +17,7 @@ const before: BrokerLoadStatus = {
   podUID: 'u',
   brokerID: '1',
   state: 'Active',
-  usage: { cpuCores: 1, memoryBytes: 1024 ** 3, source: 'cgroup-v2', observedAt: '2026-11-21T06:00:00Z' },
+  usage: { cpuCores: 1, memoryBytes: 1024 ** 3, sources: { cpu: 'cgroup-v2' }, observedAt: '2026-11-21T06:00:00Z' },
   rates: { messagesInPerSecond: 1000, bytesInPerSecond: 1_000_000 },
   topics: 10,
   connections: 20,
@@ -25,7 +25,7 @@ const before: BrokerLoadStatus = {
   rank: 2,
   display: { cpu: '1/2' },
 };
-const usage = { ...before.usage, source: 'cgroup-v2', observedAt: '2026-11-21T06:00:09Z' } as const;
+const usage = { ...before.usage, sources: { cpu: 'cgroup-v2' }, observedAt: '2026-11-21T06:00:09Z' } as const;
 const [ready] = before.conditions ?? [];
 if (ready === undefined) throw new Error('the example has a condition');
 
@@ -56,7 +56,7 @@ describe('a BrokerLoad is written', () => {
     ['in its turn for another rank', { rank: 1 }, 'figures'],
     ['at once for a newer generation', { observedGeneration: 2 }, 'facts'],
     ['at once for a condition that changed', { conditions: [{ ...ready, status: 'False', reason: 'Lost' }] }, 'facts'],
-    ['at once for figures of another kind', { usage: { ...usage, source: 'proc' } }, 'facts'],
+    ['at once for figures of another kind', { usage: { ...usage, sources: { cpu: 'proc' } } }, 'facts'],
   ])('%s', (_what, change, expected) => {
     expect(compareBrokerLoad(before, { ...before, ...change })).toBe(expected);
   });
@@ -69,15 +69,15 @@ describe('a BrokerLoad is written', () => {
   it.each<[string, BrokerLoadStatus, BrokerLoadStatus, Change]>([
     [
       'at once for a first figure',
-      { usage: { source: 'proc', observedAt: 'a' } },
-      { usage: { source: 'proc', observedAt: 'b', cpuCores: 0.001 } },
+      { usage: { sources: { cpu: 'proc' }, observedAt: 'a' } },
+      { usage: { sources: { cpu: 'proc' }, observedAt: 'b', cpuCores: 0.001 } },
       'facts',
     ],
     ['in its turn for a figure that went', { rates: { bytesInPerSecond: 1 } }, { rates: {} }, 'figures'],
     [
       'not for less than a fiftieth of a core',
-      { usage: { source: 'proc', observedAt: 'a', cpuCores: 0 } },
-      { usage: { source: 'proc', observedAt: 'a', cpuCores: 0.02 } },
+      { usage: { sources: { cpu: 'proc' }, observedAt: 'a', cpuCores: 0 } },
+      { usage: { sources: { cpu: 'proc' }, observedAt: 'a', cpuCores: 0.02 } },
       'none',
     ],
     ['in its turn for the first point of a score', { score: 0 }, { score: 1 }, 'figures'],

@@ -99,9 +99,20 @@ const BAND = 0.1;
 /** Whatever has moved less than this is noise: cores, bytes per second and bytes are far apart, so each has its own. */
 const FLOORS: Readonly<Record<string, number>> = {
   cpuCores: 0.02,
+  cpuThrottledPercent: 5,
   memoryBytes: 8 * 1024 ** 2,
+  diskReadBytesPerSecond: 100_000,
+  diskWriteBytesPerSecond: 100_000,
+  networkReceivedBytesPerSecond: 100_000,
+  networkSentBytesPerSecond: 100_000,
+  openFiles: 10,
+  cpuPercent: 5,
+  memoryPercent: 5,
+  diskPercent: 5,
   messagesInPerSecond: 1,
   bytesInPerSecond: 10_000,
+  messagesOutPerSecond: 1,
+  bytesOutPerSecond: 10_000,
   score: 0,
 };
 
@@ -112,6 +123,7 @@ export function compareBrokerLoad(before: BrokerLoadStatus | undefined, after: B
   if (before === undefined || !isDeepStrictEqual(factsOf(before), factsOf(after))) return 'facts';
   const pairs = [
     ...figurePairs(before.usage, after.usage),
+    ...figurePairs(before.pressure, after.pressure),
     ...figurePairs(before.rates, after.rates),
     ...figurePairs({ score: before.score }, { score: after.score }),
   ];
@@ -128,11 +140,11 @@ function countsOf({ topics, connections, rank }: BrokerLoadStatus): object {
 }
 
 function factsOf(status: BrokerLoadStatus): unknown {
-  const { conditions, podUID, brokerID, brokerURL, state, observedGeneration, usage } = status;
-  const facts = { podUID, brokerID, brokerURL, state, observedGeneration };
+  const { conditions, podUID, brokerID, brokerURL, state, observedGeneration, usage, capacity } = status;
+  const facts = { podUID, brokerID, brokerURL, state, observedGeneration, capacity };
   // A first figure is a fact, too: nobody should look at an empty column for ten seconds.
   const measured = [...Object.keys(usage ?? {}), ...Object.keys(status)].sort();
-  return { ...facts, measured, source: usage?.source, conditions: (conditions ?? []).map(withoutMessage) };
+  return { ...facts, measured, sources: usage?.sources, conditions: (conditions ?? []).map(withoutMessage) };
 }
 
 /** Messages carry ages and counts; a new message alone is no fact. */
