@@ -10,6 +10,7 @@ export interface FakeMachine {
   readonly procRoot: string;
   /** Writes files by their path on the machine; a file of that name is replaced. */
   readonly write: (files: Readonly<Record<string, string>>) => void;
+  readonly link: (path: string, target: string) => void;
   readonly remove: (path: string) => void;
   /** Starts a process; one with the same pid is replaced. */
   readonly run: (process: FakeProcess) => void;
@@ -106,6 +107,7 @@ export function createFakeMachine(): FakeMachine {
   return {
     procRoot: at('/proc'),
     write,
+    link,
     remove: (path) => rmSync(at(path), { recursive: true }),
     run,
     end,

@@ -288,6 +288,124 @@ describe('without a cgroup of its own', () => {
   });
 });
 
+describe('what /proc tells besides', () => {
+  const headings = 'Inter-| Receive\n face |bytes\n';
+  const device = (name: string, received: number): string =>
+    `${name}: ${received} 1 2 0 0 0 0 0 ${received * 2} 1 1 0 0 0 0 0\n`;
+
+  beforeEach(() => {
+    runBroker(v1);
+    writeV1({ usageNanoseconds: '10000000000' });
+  });
+
+  it('is the network of the Pod, as rates', () => {
+    machine.write({ '/proc/42/net/dev': headings + device('lo', 9_999) + device('eth0', 1_000) });
+    expect(sample().network).toEqual({
+      source: 'proc',
+      receivedBytesPerSecond: null,
+      sentBytesPerSecond: null,
+      errorsPerSecond: null,
+    });
+    machine.write({ '/proc/42/net/dev': headings + device('lo', 99_999) + device('eth0', 3_000) });
+
+    expect(sampleAfter(2).network).toEqual({
+      source: 'proc',
+      receivedBytesPerSecond: 1_000,
+      sentBytesPerSecond: 2_000,
+      errorsPerSecond: 0,
+    });
+  });
+
+  it('is no spike when a device comes or goes', () => {
+    machine.write({ '/proc/42/net/dev': headings + device('eth0', 1_000) });
+    sample();
+    machine.write({ '/proc/42/net/dev': headings + device('eth0', 1_000) + device('net1', 1_000_000) });
+
+    expect(sampleAfter(2).network.receivedBytesPerSecond).toBeNull();
+  });
+
+  it('is the open files and their limit', () => {
+    machine.write({ '/proc/42/limits': 'Max open files            1024                 1048576              files\n' });
+
+    // The fake process holds standard input and one socket.
+    expect(sample().fileDescriptors).toEqual({ source: 'proc', open: 2, limit: 1024 });
+  });
+
+  it('is what the process read and wrote, where the cgroup does not say', () => {
+    machine.write({ '/proc/42/io': 'read_bytes: 1000\nwrite_bytes: 2000\n' });
+    sample();
+    machine.write({ '/proc/42/io': 'read_bytes: 3000\nwrite_bytes: 8000\n' });
+
+    expect(sampleAfter(2).disk).toEqual({
+      source: 'proc',
+      readBytesPerSecond: 1_000,
+      writeBytesPerSecond: 3_000,
+      readsPerSecond: null,
+      writesPerSecond: null,
+      pressure: null,
+    });
+  });
+
+  it('is unknown where it cannot be read', () => {
+    sample();
+    machine.remove('/proc/42/fd');
+
+    expect(sampleAfter(2)).toMatchObject({
+      network: { source: null },
+      disk: { source: null },
+      fileDescriptors: { source: null },
+    });
+  });
+});
+
+describe('a container that puts something else where its cgroup files should be', () => {
+  const memory = '/sys/fs/cgroup/memory/pods/p1/broker';
+
+  beforeEach(() => {
+    runBroker(v1);
+    writeV1({ usageNanoseconds: '10000000000' });
+  });
+
+  it.each<[string, () => void, string]>([
+    ['a directory', () => machine.write({ [`${memory}/memory.usage_in_bytes/x`]: '' }), 'a directory, where'],
+    ['an endless file', () => machine.link(`${memory}/memory.usage_in_bytes`, '/dev/zero'), 'longer than 1048576'],
+    ['nonsense', () => machine.write({ [`${memory}/memory.usage_in_bytes`]: '<html>' }), 'not in the format'],
+    ['nothing', () => undefined, 'not there'],
+  ])('as %s, gets figures of its process and the reason', (_, put, reason) => {
+    machine.remove(`${memory}/memory.usage_in_bytes`);
+    put();
+
+    expect(sample()).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining(reason) },
+      reason: expect.stringContaining(reason),
+      cpu: { source: 'proc' },
+      memory: { source: 'proc' },
+    });
+  });
+
+  it('hides only what is not needed where that is something else', () => {
+    machine.remove(`${memory}/memory.limit_in_bytes`);
+    machine.write({ [`${memory}/memory.limit_in_bytes/x`]: '' });
+    machine.write({ [`${memory}/memory.stat`]: 'total_inactive_file 30000000\n' });
+
+    expect(sample()).toMatchObject({
+      identity: { state: 'proven' },
+      memory: { workingSetBytes: 50_000_000, limitBytes: null, oomKills: null },
+    });
+  });
+});
+
+describe('samples', () => {
+  it('are counted since the start of the agent, with or without a broker', () => {
+    const first = sample();
+    runBroker();
+    const second = sampleAfter(10);
+
+    expect([first.sequence, second.sequence]).toEqual([1, 2]);
+    expect(second.agentStartedAt).toBe(first.agentStartedAt);
+  });
+});
+
 describe('a folder that is no /proc', () => {
   it('is named as the reason', () => {
     machine.remove('/proc/self');
