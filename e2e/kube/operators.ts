@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node';
 import { loadReportKey, registrationKey } from '../../src/danube/keys.ts';
 import { encodeLoadReport, encodeRegistration } from '../../src/danube/values.ts';
 import { connectEtcd } from '../../src/etcd/etcd3.ts';
@@ -23,6 +24,7 @@ import { BROKER_NAMESPACE, OPERATOR_NAMESPACE, operatorManifests, policyManifest
 import { startProxy, type TcpProxy } from '../etcd/proxy.ts';
 import { type ManagedProcess, spawnTied } from '../process/tied.ts';
 import { until } from '../process/until.ts';
+import type { ApiProxy } from './proxy.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const ACCOUNT = { namespace: OPERATOR_NAMESPACE, name: 'danube-load-manager' };
@@ -45,10 +47,14 @@ export interface OperatorCluster {
   readonly plane: ControlPlane;
   readonly client: KubeClient;
   readonly etcd: EtcdPort;
-  /** Resolves when it is ready to lead. */
-  startOperator(name: string, args?: readonly string[]): Promise<Operator>;
+  /** Resolves when it is ready to lead. With `via` its way to the API server leads through that proxy. */
+  startOperator(name: string, args?: readonly string[], via?: ApiProxy): Promise<Operator>;
   /** Writes what all brokers write every half minute. */
   report(): Promise<void>;
+  /** The process of a broker ends, with its container and its registration. */
+  endBroker(index: number): Promise<void>;
+  /** The next container of that Pod runs: a broker with another id at the same address. Resolves with the id. */
+  startBroker(index: number): Promise<string>;
   lease(): Promise<Lease>;
   stop(): Promise<void>;
 }
@@ -88,14 +94,23 @@ export async function startOperatorCluster({ brokers }: OperatorClusterOptions):
       client,
       etcd,
       report: paper.report,
+      endBroker: paper.end,
+      startBroker: paper.start,
       lease: () => client.get<Lease>(LEASES, ACCOUNT),
       stop,
-      async startOperator(name, args = []) {
+      async startOperator(name, args = [], via) {
         started += 1;
         const address = `${plane.block}.1.${started}`;
-        const api = await startProxy(plane.address, plane.server);
+        const api = await startProxy(plane.address, via?.endpoint ?? plane.server);
         undo.push(() => api.stop());
-        const operator = await startOperator({ plane, client, name, address, api, args });
+        const kubeconfig = join(plane.dir, `${name}.kubeconfig`);
+        const token = await tokenOfOperator(client);
+        if (via === undefined) {
+          // The server's certificate is for its address, so the way there must be on the same one: the port tells them apart.
+          const server = api.endpoint.replace('http:', 'https:');
+          writeKubeconfig(kubeconfig, { server, caFile: plane.caFile, user: { token } });
+        } else writePlainKubeconfig(kubeconfig, api.endpoint, token);
+        const operator = startOperator({ plane, kubeconfig, name, address, api, args });
         undo.push(() => operator.process.stop(0));
         await until(async () => (await fetch(`http://${address}:8081/readyz`)).ok, {
           what: `operator ${name} to be ready`,
@@ -115,24 +130,23 @@ function startBrokersEtcd({ assets, address, dir }: ControlPlane): Promise<Etcd>
   return startEtcd({ assets, address, dir: join(dir, 'brokers-etcd'), name: 'brokers-etcd' });
 }
 
+/** To a proxy that speaks HTTP, which the client library refuses without a word about certificates. */
+function writePlainKubeconfig(file: string, server: string, token: string): void {
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromClusterAndUser({ name: 'proxy', server, skipTLSVerify: true }, { name: 'operator', token });
+  writeFileSync(file, kubeConfig.exportConfig(), { mode: 0o600 });
+}
+
 interface StartOperator {
   readonly plane: ControlPlane;
-  readonly client: KubeClient;
+  readonly kubeconfig: string;
   readonly name: string;
   readonly address: string;
   readonly api: TcpProxy;
   readonly args: readonly string[];
 }
 
-async function startOperator({ plane, client, name, address, api, args }: StartOperator): Promise<Operator> {
-  const kubeconfig = join(plane.dir, `${name}.kubeconfig`);
-  const token = await tokenOfOperator(client);
-  // The server's certificate is for its address, so the way there must be on the same one: the port tells them apart.
-  writeKubeconfig(kubeconfig, {
-    server: api.endpoint.replace('http:', 'https:'),
-    caFile: plane.caFile,
-    user: { token },
-  });
+function startOperator({ plane, kubeconfig, name, address, api, args }: StartOperator): Operator {
   const disturbFile = join(plane.dir, `${name}.disturb`);
   const operator = spawnTied(
     process.execPath,
@@ -211,43 +225,72 @@ interface PaperBrokers {
 
 function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
   const all = Array.from({ length: count }, (_, index) => ({
-    id: String(1_000_000_000_000_000_000n + BigInt(index)),
+    id: idOf(0, index),
+    restarts: 0,
     pod: `broker-${String(index).padStart(4, '0')}`,
     ip: `${plane.block}.${2 + Math.floor(index / 250)}.${1 + (index % 250)}`,
   }));
   type Broker = (typeof all)[number];
+  let lease: string | undefined;
+  let restarts = 0;
+
+  function brokerAt(index: number): Broker {
+    const broker = all[index];
+    if (broker === undefined) throw new Error(`there are ${count} brokers, none with index ${index}`);
+    return broker;
+  }
 
   async function put(key: string, value: string, lease?: string): Promise<void> {
     const result = await etcd.commit([], [{ put: key, value, ...(lease !== undefined && { lease }) }]);
     if (result.outcome !== 'applied') throw new Error(`${key} was not written: ${result.outcome}`);
   }
 
-  async function makePod({ pod, ip }: Broker): Promise<void> {
+  async function makePod(broker: Broker): Promise<void> {
+    const { pod } = broker;
     const [policy] = [policyManifest('')];
     const { matchLabels } = (policy.spec as { brokerSelector: { matchLabels: Record<string, string> } }).brokerSelector;
     const metadata = { namespace: BROKER_NAMESPACE, name: pod, labels: matchLabels };
     const container = { name: 'broker', image: 'none', ports: [{ name: 'client', containerPort: 6650 }] };
     const object = { apiVersion: 'v1', kind: 'Pod', metadata, spec: { nodeName: 'nowhere', containers: [container] } };
     await client.create<KubeObject>(PODS, object);
-    const startedAt = new Date(Date.now() - 60_000).toISOString();
+    await putStatus(broker, { running: { startedAt: secondsAgo(60) } });
+  }
+
+  /** What a kubelet says of the Pod and of its container. */
+  async function putStatus(broker: Broker, state: object, lastState = {}): Promise<void> {
+    const { pod, ip, restarts: restartCount } = broker;
+    const ready = 'running' in state;
     const status = {
       phase: 'Running',
       podIP: ip,
       podIPs: [{ ip }],
-      conditions: [{ type: 'Ready', status: 'True' }],
+      conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
       containerStatuses: [
         {
           name: 'broker',
           image: 'none',
           imageID: 'none',
-          ready: true,
-          restartCount: 0,
-          containerID: `paper://${pod}`,
-          state: { running: { startedAt } },
+          ready,
+          restartCount,
+          containerID: containerOf(broker),
+          state,
+          lastState,
         },
       ],
     };
-    await client.patch(PODS, metadata, { status }, { type: 'merge', subresource: 'status' });
+    const ref = { namespace: BROKER_NAMESPACE, name: pod };
+    await client.patch(PODS, ref, { status }, { type: 'merge', subresource: 'status' });
+  }
+
+  async function register({ id, ip }: Broker): Promise<void> {
+    const url = `http://${ip}:6650`;
+    const adminAddr = `${ip}:${adminPort}`;
+    lease ??= await etcd.grantLease(3600);
+    await put(
+      registrationKey(id),
+      encodeRegistration({ brokerUrl: url, connectUrl: url, adminAddr, format: '0.7.3' }),
+      lease,
+    );
   }
 
   async function reportOf({ id }: Broker): Promise<void> {
@@ -273,18 +316,52 @@ function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
         what: 'the namespace to admit Pods',
         timeoutMs: 30_000,
       });
-      const lease = await etcd.grantLease(3600);
+      lease = await etcd.grantLease(3600);
       await forEachAtOnce(all, async (broker) => {
         await makePod(broker);
-        const url = `http://${broker.ip}:6650`;
-        const adminAddr = `${broker.ip}:${adminPort}`;
-        const registration = { brokerUrl: url, connectUrl: url, adminAddr, format: '0.7.3' } as const;
-        await put(registrationKey(broker.id), encodeRegistration(registration), lease);
+        await register(broker);
         await reportOf(broker);
       });
     },
     report: () => forEachAtOnce(all, reportOf),
+
+    async end(index: number): Promise<void> {
+      const broker = brokerAt(index);
+      const ended = { exitCode: 137, startedAt: secondsAgo(60), finishedAt: secondsAgo(0) };
+      await putStatus(broker, { terminated: { ...ended, containerID: containerOf(broker) } });
+      const result = await etcd.commit([], [{ delete: registrationKey(broker.id) }]);
+      if (result.outcome !== 'applied') throw new Error(`${broker.id} is registered still: ${result.outcome}`);
+    },
+
+    async start(index: number): Promise<string> {
+      const old = brokerAt(index);
+      restarts += 1;
+      const broker = { ...old, id: idOf(restarts, index), restarts: old.restarts + 1 };
+      all[index] = broker;
+      const ended = { exitCode: 137, startedAt: secondsAgo(60), finishedAt: secondsAgo(1) };
+      await putStatus(
+        broker,
+        { running: { startedAt: secondsAgo(0) } },
+        { terminated: { ...ended, containerID: containerOf(old) } },
+      );
+      await register(broker);
+      await reportOf(broker);
+      return broker.id;
+    },
   };
+}
+
+/** Ids are u64 and no JavaScript numbers. */
+function idOf(restarts: number, index: number): string {
+  return String(1_000_000_000_000_000_000n + BigInt(restarts) * 1_000_000n + BigInt(index));
+}
+
+function containerOf({ pod, restarts }: { readonly pod: string; readonly restarts: number }): string {
+  return `paper://${pod}/${restarts}`;
+}
+
+function secondsAgo(seconds: number): string {
+  return new Date(Date.now() - seconds * 1000).toISOString();
 }
 
 async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

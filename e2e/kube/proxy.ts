@@ -20,6 +20,8 @@ export type Fault =
 
 export interface SeenRequest {
   readonly verb: 'LIST' | 'WATCH' | 'OTHER';
+  /** HTTP's word. */
+  readonly method: string;
   readonly url: string;
 }
 
@@ -135,7 +137,7 @@ export async function startApiProxy({ address, target, caFile }: ApiProxyOptions
   }
 
   const server = http.createServer((incoming, response) => {
-    const seen = { verb: verbOf(incoming), url: incoming.url ?? '/' };
+    const seen = { verb: verbOf(incoming), method: incoming.method ?? 'GET', url: incoming.url ?? '/' };
     requests.push(seen);
     const old = lagging && seen.verb === 'LIST' ? lastLists.get(seen.url) : undefined;
     const fault = faultOf(seen);
