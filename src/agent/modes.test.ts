@@ -1,4 +1,5 @@
 /** The three ways to find the broker's cgroup, and what each kernel tells of it. */
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentReport, parseReport } from '../api/agent-report.ts';
 import { containerFiles, type FakeFigures, type FakeKernel, idleFigures, kernels, placement } from './fake-cgroups.ts';
@@ -313,5 +314,54 @@ describe('the cgroups of another', () => {
     elapsedMilliseconds += 2000;
 
     expect(sample()).toMatchObject({ mode: 'shared-pid', cpu: { source: 'cgroup-v1', limitCores: 2, cores: null } });
+  });
+});
+
+describe('whatever stands in one file of the kernel’s', () => {
+  const root = '/sys/fs/cgroup';
+  const files = (kernel: FakeKernel): Record<string, string> => ({
+    ...containerFiles(kernel, { root, path: '', pids: [pid], figures: idleFigures }),
+    [`/proc/${pid}/stat`]: '',
+    [`/proc/${pid}/status`]: '',
+    [`/proc/${pid}/cgroup`]: '',
+    [`/proc/${pid}/mountinfo`]: '',
+    [`/proc/${pid}/limits`]: '',
+    [`/proc/${pid}/net/dev`]: '',
+    [`/proc/${pid}/io`]: '',
+    '/proc/uptime': '',
+    '/proc/net/tcp': '',
+  });
+  const kernelAndFile = fc
+    .constantFrom(...kernels)
+    .chain((kernel) => fc.tuple(fc.constant(kernel), fc.constantFrom(...Object.keys(files(kernel)))));
+  const content = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom(
+      '',
+      '0\n',
+      '-1\n',
+      'max\n',
+      '18446744073709551615\n',
+      '9'.repeat(30),
+      'some total=5\nfull total=x\n',
+    ),
+    fc
+      .array(fc.constantFrom('oom_kill ', 'usage_usec ', 'eth0: ', '8:0 rbytes=', '9 ', '0::/', '\n'))
+      .map((it) => it.join('')),
+  );
+
+  it('the report is one that the operator accepts', () => {
+    fc.assert(
+      fc.property(kernelAndFile, content, ([kernel, file], text) => {
+        neighbour.arrange(kernel);
+        machine.write(containerFiles(kernel, { root, path: '', pids: [pid], figures: idleFigures }));
+        const sample = createModeSampler();
+        machine.write({ [file]: text });
+        sample();
+        elapsedMilliseconds += 2000;
+
+        expect(sample().sequence).toBe(2);
+      }),
+    );
   });
 });

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { averagingSeconds, createRates, type Rates } from './rates.ts';
 
@@ -40,6 +41,33 @@ describe('the rate of a counter', () => {
     rates.perSecond('cpu', 'a', null);
 
     expect(rates.perSecond('cpu', 'a', 5)).toBeNull();
+  });
+});
+
+describe('whatever a counter does', () => {
+  const reading = fc.record({
+    series: fc.constantFrom('a', 'b'),
+    counter: fc.option(fc.integer({ min: 0, max: 1_000 })),
+    elapsed: fc.integer({ min: 0, max: 20 }),
+  });
+
+  it('a rate is what it rose by since the reading before, in the same series; or there is none', () => {
+    fc.assert(
+      fc.property(fc.array(reading), (readings) => {
+        rates = createRates(() => seconds * 1000);
+        const outcomes = readings.map(({ series, counter, elapsed }) => {
+          seconds += elapsed;
+          return rates.perSecond('cpu', series, counter);
+        });
+
+        for (const [index, rate] of outcomes.entries()) {
+          const [before, now] = [readings[index - 1], readings[index]];
+          const rise = Number(now?.counter) - Number(before?.counter);
+          const known = before?.series === now?.series && before?.counter != null && now?.counter != null;
+          expect(rate).toBe(known && rise >= 0 && Number(now?.elapsed) > 0 ? rise / Number(now?.elapsed) : null);
+        }
+      }),
+    );
   });
 });
 
