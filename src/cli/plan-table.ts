@@ -144,7 +144,7 @@ function moveTable({ moves }: PlanReport): string {
 }
 
 function more(left: number, what: string): string {
-  return left > 0 ? `\n… and ${count(left, what)} more: -o json has all` : '';
+  return left > 0 ? `\n… and ${count(left, `more ${what}`)}: -o json has all` : '';
 }
 
 const FIGURE = /^[\d,.]+( %)?$/;

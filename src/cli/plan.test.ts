@@ -1,0 +1,149 @@
+/** What the command does, without a process around it; e2e/cli has the process and the documented example. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runPlan } from './plan.ts';
+
+const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/plan.md'), 'utf8');
+
+function block(language: string): string {
+  return new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(DOCUMENT)?.[1] ?? '';
+}
+
+const SNAPSHOT = block('ndjson');
+const POLICY = block('yaml');
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'plan-'));
+  written('cluster.ndjson', SNAPSHOT);
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function written(name: string, content: string | Buffer): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+/** `cluster.ndjson` and other names stand for files of the folder. */
+async function plan(...args: readonly string[]) {
+  const { exitCode, out, err } = await runPlan(
+    args.map((arg) => (/\.(ndjson|yaml)$|^\.$/.test(arg) ? join(folder, arg) : arg)),
+    Date.parse('2026-11-21T10:00:00Z'),
+  );
+  return { exitCode, out, err: err.replaceAll(`${folder}/`, '').replaceAll(folder, '.') };
+}
+
+async function planOf(content: string | Buffer, ...args: readonly string[]) {
+  written('other.ndjson', content);
+  return plan('--snapshot', 'other.ndjson', ...args);
+}
+
+describe('modes', () => {
+  it.each([
+    [['--mode', 'drain', '--broker', 'b1'], ['Drain'], 'b1'],
+    [['--mode', 'hot-spots'], ['Relieve'], 'b0'],
+    [['--mode', 'scale-out', '--broker', 'b2'], ['Relieve'], 'b0'],
+  ])('%j', async (args, reasons, from) => {
+    const { exitCode, out } = await plan('--snapshot', 'cluster.ndjson', '-o', 'json', ...args);
+
+    const { moves } = JSON.parse(out);
+    expect(exitCode).toBe(0);
+    expect(new Set(moves.map((move: { reason: string }) => move.reason))).toEqual(new Set(reasons));
+    expect(new Set(moves.map((move: { from: string }) => move.from))).toEqual(new Set([from]));
+  });
+
+  it('drain names what cannot leave', async () => {
+    const { out } = await plan('--snapshot', 'cluster.ndjson', '-o', 'json', '--mode', 'drain', '--broker', 'b1');
+
+    expect(JSON.parse(out).blocked).toEqual([{ topic: '/shop/mails', wanted: 'Drain', because: 'Backlog' }]);
+  });
+
+  it('scale-out goes by default to the brokers without topics, and asks for them where there are none', async () => {
+    const empty = SNAPSHOT.replaceAll('"broker":"b2"', '"broker":"b1"');
+
+    const { out } = await planOf(empty, '-o', 'json', '--mode', 'scale-out');
+    const { exitCode, err } = await plan('--snapshot', 'cluster.ndjson', '--mode', 'scale-out');
+
+    expect(new Set(JSON.parse(out).moves.map((move: { to: string }) => move.to))).toEqual(new Set(['b2']));
+    expect({ exitCode, err }).toEqual({
+      exitCode: 2,
+      err: '--mode scale-out: name the new brokers with --broker, since none in the snapshot is without topics\n',
+    });
+  });
+});
+
+describe('bad input ends with code 2 and says where, which field, and what was expected', () => {
+  const header = SNAPSHOT.split('\n')[0] ?? '';
+
+  it.each([
+    [
+      'a broker that does not exist',
+      `${header}\n{"topic":"/a/b","broker":"b9","load":[1,2]}`,
+      'line 2: broker: expected the id of a broker of the first line, found "b9"',
+    ],
+    ['a load too few', `${header}\n{"topic":"/a/b","broker":"b0","load":[1]}`, 'line 2: load: expected 2 numbers'],
+    ['half a line', `${header}\n{"topic":"/a/b","bro`, 'line 2: expected a JSON object'],
+    ['no header', '{"topic":"/a/b"}', 'line 1: kind: expected "ClusterSnapshot"'],
+    ['nothing', '', 'the snapshot is empty'],
+    ['bytes that are no text', Buffer.from([0x7b, 0xff, 0xfe, 0x0a]), 'line 1: expected UTF-8'],
+    ['broken gzip', gzipSync(SNAPSHOT).subarray(0, 200), 'broken gzip data after line'],
+  ])('%s', async (_what, input, problem) => {
+    const { exitCode, out, err } = await planOf(input);
+
+    expect(err).toContain(problem);
+    expect({ exitCode, out }).toEqual({ exitCode: 2, out: '' });
+  });
+
+  it.each([
+    [['--snapshot', 'missing.ndjson'], 'missing.ndjson: there is no such file'],
+    [['--snapshot', '.'], '.: expected a file, found a folder'],
+    [[], '--snapshot: expected the file of a snapshot'],
+    [['--snapshot', 'cluster.ndjson', '--policy', 'missing.yaml'], 'missing.yaml: there is no such file'],
+    [['--snapshot', 'cluster.ndjson', '--explain', '/no/topic'], 'expected a topic of the snapshot, found "/no/topic"'],
+    [
+      ['--snapshot', 'cluster.ndjson', '--mode', 'drain', '--broker', 'b9'],
+      '--broker: expected the id of a broker of the snapshot, found "b9"',
+    ],
+    [['--snapshot', 'cluster.ndjson', '--fast'], "Unknown option '--fast'"],
+  ])('%j', async (args, problem) => {
+    const { exitCode, err } = await plan(...args);
+
+    expect(err).toContain(problem);
+    expect(exitCode).toBe(2);
+  });
+
+  it('a policy, with the line of the field', async () => {
+    writeFileSync(join(folder, 'wrong.yaml'), POLICY.replace('maxMovesPerHour: 2', 'maxMovesPerHour: many'));
+
+    const { exitCode, err } = await plan('--snapshot', 'cluster.ndjson', '--policy', 'wrong.yaml');
+
+    expect(err).toBe('wrong.yaml: line 13: spec.rebalance.limits.maxMovesPerHour: expected number, found "many"\n');
+    expect(exitCode).toBe(2);
+  });
+
+  it('but a field that means nothing is only warned of', async () => {
+    writeFileSync(join(folder, 'misspelt.yaml'), POLICY.replace('aggressiveness:', 'agressiveness:'));
+
+    const { exitCode, err } = await plan('--snapshot', 'cluster.ndjson', '--policy', 'misspelt.yaml');
+
+    expect(err).toBe('warning: misspelt.yaml: line 11: spec.rebalance.agressiveness is not a field: it is ignored\n');
+    expect(exitCode).toBe(0);
+  });
+});
+
+describe('names', () => {
+  it('that objects have of themselves are like any other', async () => {
+    const odd = SNAPSHOT.replaceAll('"cpu"', '"__proto__"').replaceAll('"b0"', '"constructor"');
+
+    const { exitCode, out } = await planOf(odd, '-o', 'json');
+
+    expect(exitCode).toBe(0);
+    expect(Object.keys(JSON.parse(out).before)).toEqual(['__proto__', 'memory']);
+  });
+});
