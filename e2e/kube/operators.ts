@@ -177,9 +177,14 @@ function startOperator({ plane, kubeconfig, name, address, api, args }: StartOpe
       writeFileSync(disturbFile, `${what} ${ms}`);
       operator.kill('SIGUSR2');
     },
-    metrics: async () => (await fetch(`http://${address}:8080/metrics`)).text(),
-    health: async () => (await fetch(`http://${address}:8081/healthz`)).status,
+    metrics: async () => (await ask(`http://${address}:8080/metrics`)).text(),
+    health: async () => (await ask(`http://${address}:8081/healthz`)).status,
   };
+}
+
+/** An operator that stands still answers nothing, and whoever asks must not stand still with it. */
+function ask(url: string): Promise<Response> {
+  return fetch(url, { signal: AbortSignal.timeout(30_000) });
 }
 
 /** Aborts when the operator has ended, with the end of its log. */

@@ -10,7 +10,7 @@ import type { KubeObject } from '../../src/kube/client.ts';
 import { BROKER_LOADS, POLICIES } from '../../src/operator/publish.ts';
 import { type AttachedAuditor, attachAuditor, violations } from '../audit.ts';
 import { BROKER_NAMESPACE, POLICY_NAME, policyManifest } from '../demo/manifests.ts';
-import { currentRevision, historyAfter, leaderValues, readFence } from '../operator/etcd-history.ts';
+import { currentRevision, historyAfter, leaderValues, readFence, releases } from '../operator/etcd-history.ts';
 import { createTopics, topicNames } from '../operator/topics.ts';
 import { until } from '../process/until.ts';
 import { type Commits, followCommits } from './commits.ts';
@@ -121,14 +121,6 @@ async function brokerLoads(): Promise<readonly (BrokerLoad & KubeObject)[]> {
   return items.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
 }
 
-/** Assignments that went since a revision: nothing is moved, so each is a failover. */
-async function releasedAfter(revision: number): Promise<readonly string[]> {
-  return (await historyAfter(cluster.etcd, revision))
-    .flatMap(({ events }) => events)
-    .filter(({ type, entry }) => type === 'delete' && parseKey(entry.key).kind === 'assignment')
-    .map(({ entry }) => entry.key);
-}
-
 /** How often the object was written most whose path has this part, through the proxy since so many requests. */
 function mostWrites(since: number, part: string): number {
   const paths = proxy.requests
@@ -152,7 +144,7 @@ describe('a leader that starts against an API server that lags', () => {
     for (let round = 0; round < 5; round++) await untilServed('stale', 3);
 
     expect(await topicsOf(present)).toEqual(expect.arrayContaining([...topics]));
-    expect(await releasedAfter(revision)).toEqual([]);
+    expect(releases(await historyAfter(cluster.etcd, revision))).toEqual([]);
     proxy.heal();
     await untilServed('present', 5);
   });
@@ -171,7 +163,7 @@ describe('a leader that starts against an API server that lags', () => {
     for (let round = 0; round < 5; round++) await untilServed('stale', 3);
 
     expect(await topicsOf(present)).toEqual(expect.arrayContaining([...topics]));
-    expect(await releasedAfter(revision)).toEqual([]);
+    expect(releases(await historyAfter(cluster.etcd, revision))).toEqual([]);
     proxy.heal();
     await untilServed('present', 5);
   });

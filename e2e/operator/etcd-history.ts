@@ -59,6 +59,14 @@ export function ownWrites(history: readonly Revision[]): readonly string[] {
     .map(({ entry }) => `${entry.key} at revision ${entry.modRevision}`);
 }
 
+/** Assignments that went. Where no broker died and nothing is moved, there are none. */
+export function releases(history: readonly Revision[]): readonly string[] {
+  return history
+    .flatMap(({ events }) => events)
+    .filter(({ type, entry }) => type === 'delete' && parseKey(entry.key).kind === 'assignment')
+    .map(({ entry }) => `${entry.key} at revision ${entry.modRevision}`);
+}
+
 /** Epochs of the operator's transactions, in order. */
 export function commitEpochs(history: readonly Revision[]): readonly number[] {
   return history
