@@ -3,8 +3,8 @@
  * own. One machine for all; what it found is judged here.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type AgentReport, parseReport } from '../../src/api/agent-report.ts';
-import { deviation, summedRate } from './vm/figures.ts';
+import { parseReport } from '../../src/api/agent-report.ts';
+import { cpuSecondsBetween, deviation, summedRate } from './vm/figures.ts';
 import type { Findings } from './vm/guest/main.ts';
 import { runMachine } from './vm/machine.ts';
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
   findings = await runMachine({
     log: (line) => process.stderr.write(`${line}\n`),
     burnSeconds: 3,
-    timeoutMs: 300_000,
+    timeoutMs: 600_000,
   });
 }, 900_000);
 
@@ -42,7 +42,7 @@ describe('an agent beside the broker, with shareProcessNamespace', () => {
   it("measures memory within 1 % of the kernel's own files", () => {
     const { report, usageBytes, workingSetBytes, partsBytes } = findings.besideBroker.memory;
 
-    expect(workingSetBytes).toBeGreaterThan(64 * MIB);
+    expect(workingSetBytes).toBeGreaterThan(128 * MIB);
     expect(deviation(report.memory.workingSetBytes, workingSetBytes)).toBeLessThan(0.01);
     expect(deviation(report.memory.usageBytes, usageBytes)).toBeLessThan(0.01);
     expect(deviation(report.memory.usageBytes, partsBytes)).toBeLessThan(0.01);
@@ -104,16 +104,19 @@ describe('an agent that cannot know', () => {
     expect(identity).toEqual({ state: 'unproven', reason: expect.stringContaining('limit') });
   });
 
-  it('as a sidecar that sees nothing but itself reports nothing, instead of itself', () => {
-    const { blind } = findings.apart;
+  it.each(['alone', 'withoutProcesses'] as const)(
+    'as a sidecar that sees no process but its own reports nothing, instead of itself (%s)',
+    (which) => {
+      const report = findings.outside[which];
 
-    expect(blind).toMatchObject({
-      identity: { state: 'unproven', reason: expect.stringContaining('shareProcessNamespace') },
-      broker: null,
-      cpu: { source: null, usageSeconds: null },
-      memory: { source: null, usageBytes: null },
-    });
-  });
+      expect(report).toMatchObject({
+        identity: { state: 'unproven', reason: expect.stringContaining('shareProcessNamespace') },
+        broker: null,
+        cpu: { source: null, usageSeconds: null },
+        memory: { source: null, usageBytes: null },
+      });
+    },
+  );
 });
 
 describe('an agent within the container of the broker', () => {
@@ -126,12 +129,18 @@ describe('an agent within the container of the broker', () => {
   });
 });
 
-describe("an agent that sees the machine's cgroups, and no process but its own", () => {
-  it('finds the container of its Pod and measures it within 1 %', () => {
-    const { before, after, usedSeconds } = findings.apart.host;
+describe("an agent that sees the machine's cgroups", () => {
+  it('measures the container of its Pod within 1 %, though it may not look into its process', () => {
+    const { before, after, usedSeconds, usageBytes } = findings.outside;
 
-    expect(after).toMatchObject({ mode: 'host', cpu: { source: 'cgroup-v2' }, memory: { limitBytes: 256 * MIB } });
+    expect(after).toMatchObject({
+      mode: 'host',
+      identity: { state: 'proven' },
+      cpu: { source: 'cgroup-v2' },
+      memory: { source: 'cgroup-v2', limitBytes: 256 * MIB },
+    });
     expect(deviation(cpuSecondsBetween(before, after), usedSeconds)).toBeLessThan(0.01);
+    expect(deviation(after.memory.usageBytes, usageBytes)).toBeLessThan(0.01);
   });
 });
 
@@ -200,7 +209,3 @@ describe('a broker that restarts between two samples', () => {
     expect(back.broker?.startedAt).toBeGreaterThan(restarted.at(-1)?.broker?.startedAt ?? Number.POSITIVE_INFINITY);
   });
 });
-
-function cpuSecondsBetween(earlier: AgentReport, later: AgentReport): number {
-  return Number(later.cpu.usageSeconds ?? Number.NaN) - Number(earlier.cpu.usageSeconds ?? Number.NaN);
-}

@@ -20,3 +20,8 @@ export function summedRate(reports: readonly AgentReport[], rate: (report: Agent
   }
   return sum;
 }
+
+/** Not a number when it is unknown in one of them. */
+export function cpuSecondsBetween(earlier: AgentReport, later: AgentReport): number {
+  return (later.cpu.usageSeconds ?? Number.NaN) - (earlier.cpu.usageSeconds ?? Number.NaN);
+}

@@ -6,8 +6,8 @@ export const BROKER_PORT = 6650;
 export interface AgentOptions extends Omit<ContainerOptions, 'command' | 'env' | 'name' | 'processNamespace'> {
   readonly name?: string;
   readonly processNamespace?: 'pod' | 'own';
-  /** Where the broker listens; default: on BROKER_PORT. */
-  readonly brokerPort?: number;
+  /** How it knows the broker; default: by its listening on BROKER_PORT. */
+  readonly broker?: readonly string[];
   readonly port?: number;
   readonly intervalSeconds?: number;
   readonly flags?: readonly string[];
@@ -23,15 +23,19 @@ export interface WatchedAgent {
 }
 
 export function agentCommand({
-  brokerPort = BROKER_PORT,
+  broker = brokerOn(BROKER_PORT),
   port = 9700,
   intervalSeconds = 1,
   flags = [],
 }: Omit<AgentOptions, 'pod'>): readonly string[] {
   return [
-    ...['node', '/app/agent.mjs', '--listen', `0.0.0.0:${port}`, '--broker-address', `0.0.0.0:${brokerPort}`],
+    ...['node', '/app/agent.mjs', '--listen', `0.0.0.0:${port}`, ...broker],
     ...['--interval-seconds', `${intervalSeconds}`, ...flags],
   ];
+}
+
+export function brokerOn(port: number): readonly string[] {
+  return ['--broker-address', `0.0.0.0:${port}`];
 }
 
 export function podEnvironment(pod: Pod): Readonly<Record<string, string>> {
@@ -52,7 +56,9 @@ export function startAgent(options: AgentOptions): WatchedAgent {
 }
 
 const POLL_MS = 200;
-const PATIENCE_MS = 60_000;
+/** Long, because the machine under the machine may be busy. */
+const PATIENCE_MS = 180_000;
+const PULL_TIMEOUT_MS = 5_000;
 
 export function watchAgent(container: Container, url: string): WatchedAgent {
   const reports: AgentReport[] = [];
@@ -87,12 +93,14 @@ export function watchAgent(container: Container, url: string): WatchedAgent {
 }
 
 async function pull(url: string): Promise<AgentReport | null> {
-  const response = await fetch(url).catch((error: unknown) => {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(PULL_TIMEOUT_MS) });
+    return (await response.json()) as AgentReport;
+  } catch (error) {
     // Not listening yet, or just being stopped: `after` has the deadline.
-    if (error instanceof TypeError) return null;
+    if (error instanceof TypeError || error instanceof DOMException) return null;
     throw error;
-  });
-  return response === null ? null : ((await response.json()) as AgentReport);
+  }
 }
 
 export function pause(milliseconds: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { startAgent, type WatchedAgent } from './agent.ts';
+import { brokerOn, startAgent, type WatchedAgent } from './agent.ts';
 import { type Broker, startBroker } from './broker-container.ts';
 import { type Pod, processesOf, readKeyed, readNumber, startPod } from './containers.ts';
 
@@ -38,7 +38,7 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
   const misled = startAgent({
     pod,
     name: 'misled',
-    brokerPort: NEIGHBOUR_PORT,
+    broker: brokerOn(NEIGHBOUR_PORT),
     port: 9701,
     flags: ['--memory-limit', `${MEMORY_LIMIT}`],
   });
@@ -58,15 +58,17 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
 }
 
 async function measureCpu(broker: Broker, agent: WatchedAgent, burnSeconds: number) {
+  // Before each sample it is asked the same: what it does after its answer is in both, so that the difference is what it burns.
   const { usedSeconds: start } = await broker.ask({});
   const before = await agent.after(Date.now());
-  const { usedSeconds: end } = await broker.ask({ burnSeconds });
+  await broker.ask({ burnSeconds });
+  const { usedSeconds: end } = await broker.ask({});
   const after = await agent.after(Date.now());
   return { before, after, usedSeconds: end - start };
 }
 
 async function measureMemory(broker: Broker, agent: WatchedAgent) {
-  await broker.ask({ holdBytes: 64 * MIB });
+  await broker.ask({ holdBytes: 128 * MIB });
   const report = await agent.after(Date.now());
   const { cgroup } = broker.container;
   const usageBytes = readNumber(`${cgroup}/memory.current`);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { measureBesideBroker } from './beside-broker.ts';
 import { exceedLimits } from './limits.ts';
-import { measureApart, measureWithinBroker } from './other-modes.ts';
+import { measureFromOutside, measureWithinBroker } from './other-modes.ts';
 import { restartBroker } from './restarts.ts';
 
 interface Settings {
@@ -11,16 +11,26 @@ interface Settings {
 
 /** Two experiments at a time, one for each core of the machine: with more of them, the limits that matter would be its own. */
 async function findAll({ burnSeconds }: Settings) {
-  const [besideBroker, others] = await Promise.all([measureBesideBroker(1, burnSeconds), findOthers()]);
+  const [besideBroker, others] = await Promise.all([
+    timed('besideBroker', measureBesideBroker(1, burnSeconds)),
+    findOthers(),
+  ]);
   return { besideBroker, ...others };
 }
 
 async function findOthers() {
-  const limits = await exceedLimits(2);
-  const restarts = await restartBroker(3);
-  const withinBroker = await measureWithinBroker(4);
-  const apart = await measureApart(5);
-  return { limits, restarts, withinBroker, apart };
+  const limits = await timed('limits', exceedLimits(2));
+  const restarts = await timed('restarts', restartBroker(3));
+  const withinBroker = await timed('withinBroker', measureWithinBroker(4));
+  const outside = await timed('outside', measureFromOutside(5));
+  return { limits, restarts, withinBroker, outside };
+}
+
+/** Says on the console when it is done, for whoever waits. */
+async function timed<T>(name: string, experiment: Promise<T>): Promise<T> {
+  const found = await experiment;
+  process.stderr.write(`${name} done ${Math.round(process.uptime())} s after the start\n`);
+  return found;
 }
 
 export type Findings = Awaited<ReturnType<typeof findAll>>;

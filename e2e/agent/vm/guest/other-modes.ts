@@ -1,6 +1,6 @@
 import { agentCommand, podEnvironment, startAgent, watchAgent } from './agent.ts';
 import { startBroker } from './broker-container.ts';
-import { startPod } from './containers.ts';
+import { readNumber, startPod } from './containers.ts';
 
 /** The agent as a second process of the broker's container. */
 export async function measureWithinBroker(number: number) {
@@ -21,31 +21,38 @@ export async function measureWithinBroker(number: number) {
   return { before, after, usedSeconds: end - start };
 }
 
-/** Each container with processes of its own: one agent sees the machine's cgroups, the other one nothing but its own. */
-export async function measureApart(number: number) {
+/** Agents that may not look into the broker's process: one sees the machine's cgroups, the others lack one thing or two. */
+export async function measureFromOutside(number: number) {
   const pod = await startPod(number);
-  const broker = await startBroker({
+  const limits = { 'memory.max': `${256 * 1024 * 1024}` };
+  const broker = await startBroker({ pod, name: 'broker', processNamespace: 'pod', limits });
+  const host = {
     pod,
-    name: 'broker',
-    processNamespace: 'own',
-    limits: { 'memory.max': '268435456' },
-  });
-  const blind = startAgent({ pod, name: 'blind', processNamespace: 'own' });
-  const host = startAgent({
-    pod,
-    name: 'host',
-    processNamespace: 'own',
     hostCgroups: true,
-    port: 9701,
-    flags: ['--host-cgroup', '/host/cgroup', '--memory-limit', '268435456'],
-  });
-  const first = await host.after(0);
+    uid: 20_002,
+    broker: ['--broker-container', broker.container.id],
+    flags: ['--host-cgroup', '/host/cgroup', '--memory-limit', limits['memory.max']],
+  };
+  const outside = startAgent({ ...host, name: 'host' });
   const { usedSeconds: start } = await broker.ask({});
-  const before = await host.after(Date.now());
-  const { usedSeconds: end } = await broker.ask({ burnSeconds: 1 });
-  const after = await host.after(Date.now());
-  const result = { blind: await blind.after(0), host: { first, before, after, usedSeconds: end - start } };
-  await Promise.all([blind.stop(), host.stop()]);
+  const before = await outside.after(Date.now());
+  await broker.ask({ burnSeconds: 1 });
+  const { usedSeconds: end } = await broker.ask({});
+  const after = await outside.after(Date.now());
+  const usageBytes = readNumber(`${broker.container.cgroup}/memory.current`);
+  await outside.stop();
+
+  const alone = startAgent({ pod, name: 'alone', processNamespace: 'own', port: 9701 });
+  const withoutProcesses = startAgent({ ...host, name: 'without processes', processNamespace: 'own', port: 9702 });
+  const result = {
+    before,
+    after,
+    usedSeconds: end - start,
+    usageBytes,
+    alone: await alone.after(0),
+    withoutProcesses: await withoutProcesses.after(0),
+  };
+  await Promise.all([alone.stop(), withoutProcesses.stop()]);
   await broker.container.kill();
   return result;
 }
