@@ -2,20 +2,44 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseReport } from '../api/agent-report.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type AgentReport, parseReport } from '../api/agent-report.ts';
 import { exampleReport } from '../api/example-report.ts';
+import { createDrainWait, drainBounds } from './drained.ts';
 import { createReportServer } from './server.ts';
+import type { Selection } from './topics/listing.ts';
 
-const report = exampleReport;
-
+let report: AgentReport;
 let server: Server;
 let port: number;
 let alive: boolean;
+let readings: number;
+let selections: Selection[];
 
 beforeEach(async () => {
+  report = exampleReport;
   alive = true;
-  server = createReportServer({ latest: () => report, isAlive: () => alive });
+  readings = 1;
+  selections = [];
+  const { topics } = exampleReport;
+  if (topics === null) throw new Error('the example has topics');
+  server = createReportServer({
+    latest: () => ({ ...report, topics: null, topicsReason: 'not yet' }),
+    isAlive: () => alive,
+    topics: {
+      report: (selection) => {
+        selections.push(selection);
+        return { topics, topicsReason: null };
+      },
+      readings: () => readings,
+      skippedLines: () => 0,
+    },
+    drainWait: createDrainWait({
+      podUid: exampleReport.pod.uid,
+      readTopicsOwned: async () => 3,
+      monotonicMilliseconds: () => performance.now(),
+    }),
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   port = (server.address() as AddressInfo).port;
@@ -59,7 +83,143 @@ describe('GET /report', () => {
     const response = await get(`/report?nonce=${nonce}`);
 
     expect(response.status).toBe(400);
-    expect(await response.text()).toContain('1 to 64 of A-Z a-z 0-9 -');
+    expect(await response.text()).toMatch(/^nonce: (write 1 to 64 of A-Z a-z 0-9 -|give it once)\n$/);
+  });
+});
+
+describe('GET /report of some topics', () => {
+  it.each([
+    ['', { kind: 'all' }],
+    ['?since=1699999900000.1.7', { kind: 'since', cursor: '1699999900000.1.7' }],
+    ['?topic=%2Fdefault%2F%C3%A4%26b', { kind: 'topic', topic: '/default/ä&b' }],
+  ])('%s', async (query, selection) => {
+    expect(parseReport(await (await get(`/report${query}`)).text())).toEqual(report);
+    expect(selections).toEqual([selection]);
+  });
+
+  it.each([
+    ['topic=', 'topic: a name has 1 to 1024 characters'],
+    [`topic=${'x'.repeat(1_025)}`, 'topic: a name has 1 to 1024 characters'],
+    [`since=${'1'.repeat(129)}`, 'since: a cursor has at most 128 characters'],
+    ['since=1&since=2', 'since: give it once'],
+    ['since=1&topic=a', 'give since or topic, not both'],
+  ])('refuses %s', async (query, problem) => {
+    const response = await get(`/report?${query}`);
+
+    expect(response.status).toBe(400);
+    expect(await response.text()).toContain(problem);
+  });
+});
+
+describe('the ETag', () => {
+  async function etag(query = ''): Promise<string> {
+    return (await get(`/report${query}`)).headers.get('etag') ?? '';
+  }
+
+  it('of a sample is answered with 304 and the nonce, without a body', async () => {
+    const response = await get('/report?nonce=n-2', {
+      headers: { 'If-None-Match': `"x", ${await etag('?nonce=n-1')}` },
+    });
+
+    expect(response.status).toBe(304);
+    expect(response.headers.get('nonce')).toBe('n-2');
+    expect(response.headers.get('etag')).toBe(await etag());
+    expect(await response.text()).toBe('');
+  });
+
+  it('changes with the sample, the run of the agent, the reading of topics, and what is asked for', async () => {
+    const etags = [await etag(), await etag('?since=1'), await etag('?topic=1')];
+    report = { ...report, sequence: report.sequence + 1 };
+    etags.push(await etag());
+    report = { ...report, agentStartedAt: report.agentStartedAt + 1 };
+    etags.push(await etag());
+    readings += 1;
+    etags.push(await etag());
+
+    expect(new Set(etags).size).toBe(6);
+    const [first = ''] = etags;
+    expect((await get('/report', { headers: { 'If-None-Match': first } })).status).toBe(200);
+  });
+
+  it('goes with the nonce of the request, also when the body was made for an earlier one', async () => {
+    await get('/report?nonce=n-1');
+    const response = await get('/report?nonce=n-2');
+
+    expect(response.headers.get('nonce')).toBe('n-2');
+    expect(parseReport(await response.text())).toEqual({ ...report, nonce: 'n-2' });
+  });
+});
+
+describe('compression', () => {
+  it.each([
+    ['gzip', 'gzip'],
+    ['br, GZIP;q=0.5', 'gzip'],
+    ['gzip;q=0', null],
+    ['br', null],
+    ['identity', null],
+  ])('of a report for whom accepts %s is %s', async (accepted, encoding) => {
+    const response = await get('/report', { headers: { 'Accept-Encoding': accepted } });
+
+    expect(response.headers.get('content-encoding')).toBe(encoding);
+    expect(response.headers.get('vary')).toBe('Accept-Encoding');
+    expect(parseReport(await response.text())).toEqual(report);
+  });
+
+  it('is not worth it for a short answer', async () => {
+    expect((await get('/healthz', { headers: { 'Accept-Encoding': 'gzip' } })).headers.get('content-encoding')).toBe(
+      null,
+    );
+  });
+});
+
+describe('GET /metrics', () => {
+  it('has the figures of the report, topics included', async () => {
+    const response = await get('/metrics');
+    const text = await response.text();
+
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(text).toContain('\ndanube_load_manager_agent_cpu_cores{source="cgroup-v2"} 0.25\n');
+    expect(text).toContain('\ndanube_load_manager_agent_topics 3\n');
+  });
+});
+
+describe('GET /drained', () => {
+  it('returns when the operator says with its pull that this Pod is done', async () => {
+    const answer = get('/drained?timeout=60').then((response) => response.json());
+    await get('/report?done=another-pod');
+    const pull = await get(`/report?done=${exampleReport.pod.uid}`);
+
+    expect(pull.status).toBe(200);
+    expect(await answer).toMatchObject({ drained: true, why: 'OperatorDone' });
+  });
+
+  it('is 200 also when the time is up', async () => {
+    const response = await get('/drained?timeout=0.05');
+
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ drained: false, why: 'TimeUp' });
+  });
+
+  it.each(['', '?timeout=', '?timeout=-1', '?timeout=3601', '?timeout=1e1', '?timeout=1&timeout=2'])(
+    'refuses %j',
+    async (query) => {
+      const response = await get(`/drained${query}`);
+
+      expect(response.status).toBe(400);
+      expect(await response.text()).toContain('in seconds, 0 to 3600');
+    },
+  );
+
+  it('refuses more than may wait, and takes others when they have gone', async () => {
+    const gone = new AbortController();
+    const waiting = Array.from({ length: drainBounds.waiters }, () =>
+      get('/drained?timeout=60', { signal: gone.signal }).catch((error: Error) => error.name),
+    );
+    await vi.waitFor(async () => expect((await get('/drained?timeout=0')).status).toBe(503));
+    gone.abort();
+
+    expect(await Promise.all(waiting)).toEqual(waiting.map(() => 'AbortError'));
+    await vi.waitFor(async () => expect((await get('/drained?timeout=0')).status).toBe(200));
   });
 });
 
@@ -73,7 +233,7 @@ describe('GET /healthz', () => {
 });
 
 describe('what is not served', () => {
-  it.each(['/', '/reports', '/report/', '//report', '/metrics'])('%s is 404', async (path) => {
+  it.each(['/', '/reports', '/report/', '//report', '/drained/'])('%s is 404', async (path) => {
     expect((await get(path)).status).toBe(404);
   });
 
@@ -93,13 +253,13 @@ describe('what is not served', () => {
 
 describe('a request is refused and its connection closed when', () => {
   it('its URL is too long', async () => {
-    expect(await exchange(`GET /report?nonce=${'x'.repeat(300)} HTTP/1.1\r\nHost: x\r\n\r\n`)).toMatch(
+    expect(await exchange(`GET /report?nonce=${'x'.repeat(5_000)} HTTP/1.1\r\nHost: x\r\n\r\n`)).toMatch(
       /^HTTP\/1.1 414 /,
     );
   });
 
   it('its headers are too long', async () => {
-    expect(await exchange(`GET /report HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(5_000)}\r\n\r\n`)).toMatch(
+    expect(await exchange(`GET /report HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(9_000)}\r\n\r\n`)).toMatch(
       /^HTTP\/1.1 431 /,
     );
   });

@@ -1,9 +1,19 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { type AgentReport, noncePattern } from '../api/agent-report.ts';
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
+import { type AgentReport, bounds, noncePattern } from '../api/agent-report.ts';
+import { isProblem, type Problem } from '../api/problem.ts';
+import { type DrainWait, drainBounds } from './drained.ts';
+import { expositionType, formatExposition } from './exposition.ts';
+import type { Selection } from './topics/listing.ts';
+import type { TopicSampler } from './topics/topic-sampler.ts';
 
 export interface ReportServerOptions {
+  /** The last sample; what it says of topics is left to `topics`. */
   readonly latest: () => AgentReport;
   readonly isAlive: () => boolean;
+  readonly topics: Pick<TopicSampler, 'report' | 'readings' | 'skippedLines'>;
+  readonly drainWait: Pick<DrainWait, 'sayDone' | 'wait'>;
 }
 
 /**
@@ -11,19 +21,28 @@ export interface ReportServerOptions {
  * otherwise. The operator keeps one connection open and pulls every few seconds.
  */
 const limits = {
-  urlCharacters: 256,
-  headerBytes: 4_096,
+  /** A topic's name may be all escapes. */
+  urlCharacters: 4_096,
+  headerBytes: 8_192,
   connections: 64,
   requestMilliseconds: 5_000,
   idleMilliseconds: 60_000,
 } as const;
 
+/** Below this, compressing costs more than it saves. */
+const leastGzipBytes = 1_024;
+
 /**
  * An HTTP server, not yet listening, for
- * - `GET /report[?nonce=…]`: the last AgentReport as JSON;
+ * - `GET /report[?nonce=…][&since=CURSOR | &topic=NAME][&done=POD_UID]`: the last AgentReport as JSON, 304 when
+ *   If-None-Match has its ETag; the nonce comes back in the header `Nonce` and in the report. With `done` the operator
+ *   says that this Pod is drained;
+ * - `GET /drained?timeout=SECONDS`: waits for that, see DrainOutcome; 200 also when the time is up, so that no hook fails;
+ * - `GET /metrics`: the same figures for Prometheus;
  * - `GET /healthz`: 200 while sampling goes on, else 503.
  */
 export function createReportServer(options: ReportServerOptions): Server {
+  const reportBody = createReportBody();
   const server = createServer(
     {
       maxHeaderSize: limits.headerBytes,
@@ -33,14 +52,10 @@ export function createReportServer(options: ReportServerOptions): Server {
       keepAliveTimeout: limits.idleMilliseconds,
     },
     (request, response) => {
-      const { status, body, type = 'text/plain; charset=utf-8', headers = {} } = answer(request, options);
-      response.writeHead(status, {
-        'Content-Type': type,
-        'Content-Length': Buffer.byteLength(body),
-        'Cache-Control': 'no-store',
-        ...headers,
-      });
-      response.end(body);
+      const url = parseTarget(request);
+      if (isRefusal(url)) send(response, url);
+      else if (url.pathname === '/drained') waitUntilDrained(url, response, options.drainWait);
+      else send(response, answer(url, request, options, reportBody));
     },
   );
   server.maxConnections = limits.connections;
@@ -49,7 +64,7 @@ export function createReportServer(options: ReportServerOptions): Server {
 
 interface Answer {
   readonly status: number;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly type?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -57,7 +72,11 @@ interface Answer {
 /** For requests after which the connection is not to be used again, such as those with a body still to come. */
 const close = { Connection: 'close' };
 
-function answer({ url: target = '', method, headers }: IncomingMessage, options: ReportServerOptions): Answer {
+function isRefusal(outcome: URL | Answer): outcome is Answer {
+  return 'status' in outcome;
+}
+
+function parseTarget({ url: target = '', method, headers }: IncomingMessage): URL | Answer {
   if (target.length > limits.urlCharacters) {
     return { status: 414, body: `the URL is longer than ${limits.urlCharacters} characters\n`, headers: close };
   }
@@ -65,23 +84,136 @@ function answer({ url: target = '', method, headers }: IncomingMessage, options:
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) {
     return { status: 400, body: 'a GET request here has no body\n', headers: close };
   }
-  const url = URL.parse(`http://agent${target}`);
-  switch (url?.pathname) {
-    case '/report':
-      return answerWithReport(url.searchParams.getAll('nonce'), options.latest());
+  return URL.parse(`http://agent${target}`) ?? notFound;
+}
+
+const notFound: Answer = { status: 404, body: 'there is /report, /drained, /metrics and /healthz\n' };
+
+function send(response: ServerResponse, { status, body, type = 'text/plain; charset=utf-8', headers }: Answer): void {
+  response.writeHead(status, {
+    ...(status === 304 ? {} : { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) }),
+    'Cache-Control': 'no-store',
+    ...headers,
+  });
+  response.end(body);
+}
+
+function answer(url: URL, { headers }: IncomingMessage, options: ReportServerOptions, reportBody: ReportBody): Answer {
+  switch (url.pathname) {
+    case '/report': {
+      const query = parseReportQuery(url.searchParams);
+      if (isProblem(query)) return { status: 400, body: `${query.problem}\n` };
+      if (query.done !== null) options.drainWait.sayDone(query.done);
+      return answerWithReport(query, headers, options, reportBody);
+    }
+    case '/metrics': {
+      const report = { ...options.latest(), ...options.topics.report({ kind: 'all' }) };
+      const body = formatExposition({ report, skippedLines: options.topics.skippedLines() });
+      return compressed({ status: 200, type: expositionType, body }, headers);
+    }
     case '/healthz':
       return options.isAlive() ? { status: 200, body: 'ok\n' } : { status: 503, body: 'sampling has stalled\n' };
     default:
-      return { status: 404, body: 'there is /report and /healthz\n' };
+      return notFound;
   }
 }
 
-function answerWithReport(nonces: readonly string[], report: AgentReport): Answer {
-  const [nonce] = nonces;
-  const type = 'application/json';
-  if (nonce === undefined) return { status: 200, type, body: JSON.stringify(report) };
-  if (nonces.length > 1 || !noncePattern.test(nonce)) {
-    return { status: 400, body: 'nonce: give it once, 1 to 64 of A-Z a-z 0-9 -\n' };
+interface ReportQuery {
+  readonly nonce: string | null;
+  readonly done: string | null;
+  readonly selection: Selection;
+}
+
+function parseReportQuery(params: URLSearchParams): ReportQuery | Problem {
+  for (const name of ['nonce', 'since', 'topic', 'done']) {
+    if (params.getAll(name).length > 1) return { problem: `${name}: give it once` };
   }
-  return { status: 200, type, body: JSON.stringify({ ...report, nonce }) };
+  const nonce = params.get('nonce');
+  const cursor = params.get('since');
+  const topic = params.get('topic');
+  const done = params.get('done');
+  if (nonce !== null && !noncePattern.test(nonce)) {
+    return { problem: 'nonce: write 1 to 64 of A-Z a-z 0-9 -' };
+  }
+  if (cursor !== null && cursor.length > bounds.cursorCharacters) {
+    return { problem: `since: a cursor has at most ${bounds.cursorCharacters} characters` };
+  }
+  if (topic !== null && (topic === '' || topic.length > bounds.topicCharacters)) {
+    return { problem: `topic: a name has 1 to ${bounds.topicCharacters} characters` };
+  }
+  if (cursor !== null && topic !== null) return { problem: 'give since or topic, not both' };
+  if (topic !== null) return { nonce, done, selection: { kind: 'topic', topic } };
+  if (cursor !== null) return { nonce, done, selection: { kind: 'since', cursor } };
+  return { nonce, done, selection: { kind: 'all' } };
+}
+
+function answerWithReport(
+  { nonce, selection }: ReportQuery,
+  requestHeaders: IncomingMessage['headers'],
+  { latest, topics }: ReportServerOptions,
+  reportBody: ReportBody,
+): Answer {
+  const sample = latest();
+  const selected = createHash('sha256').update(JSON.stringify(selection)).digest('base64url').slice(0, 16);
+  // Weak: the nonce and the compression may differ.
+  const etag = `W/"${sample.agentStartedAt}.${sample.sequence}.${topics.readings()}.${selected}"`;
+  const headers = { ETag: etag, ...(nonce === null ? {} : { Nonce: nonce }) };
+  if (matches(requestHeaders['if-none-match'], etag)) return { status: 304, body: '', headers };
+
+  const json = reportBody(etag, () => ({ ...sample, ...topics.report(selection) }));
+  // Whole but for its last brace, so that the nonce needs no second serialization.
+  const body = nonce === null ? json : `${json.slice(0, -1)},"nonce":${JSON.stringify(nonce)}}`;
+  return compressed({ status: 200, type: 'application/json', body, headers }, requestHeaders);
+}
+
+/** Serializes a report once for as long as its ETag is asked for. */
+type ReportBody = (etag: string, report: () => AgentReport) => string;
+
+function createReportBody(): ReportBody {
+  let last = { etag: '', body: '' };
+  return (etag, report) => {
+    if (last.etag !== etag) last = { etag, body: JSON.stringify(report()) };
+    return last.body;
+  };
+}
+
+function matches(ifNoneMatch: string | undefined, etag: string): boolean {
+  const known = ifNoneMatch?.split(',').map((it) => it.trim()) ?? [];
+  return known.includes(etag) || known.includes('*');
+}
+
+function compressed(answer: Answer, headers: IncomingMessage['headers']): Answer {
+  const varying = { ...answer, headers: { ...answer.headers, Vary: 'Accept-Encoding' } };
+  if (answer.body.length < leastGzipBytes || !acceptsGzip(String(headers['accept-encoding'] ?? ''))) return varying;
+  return { ...varying, body: gzipSync(answer.body), headers: { ...varying.headers, 'Content-Encoding': 'gzip' } };
+}
+
+function acceptsGzip(accepted: string): boolean {
+  return accepted.split(',').some((it) => {
+    const [coding = '', quality = 'q=1'] = it.split(';').map((part) => part.trim().toLowerCase());
+    return coding === 'gzip' && Number(quality.slice('q='.length)) > 0;
+  });
+}
+
+function waitUntilDrained(url: URL, response: ServerResponse, drainWait: Pick<DrainWait, 'wait'>): void {
+  const timeoutSeconds = parseTimeout(url.searchParams.getAll('timeout'));
+  if (isProblem(timeoutSeconds)) {
+    send(response, { status: 400, body: `${timeoutSeconds.problem}\n` });
+    return;
+  }
+  const gone = new AbortController();
+  response.on('close', () => gone.abort());
+  const outcome = drainWait.wait(timeoutSeconds, gone.signal);
+  if (isProblem(outcome)) {
+    send(response, { status: 503, body: `${outcome.problem}\n` });
+    return;
+  }
+  outcome.then((it) => send(response, { status: 200, type: 'application/json', body: `${JSON.stringify(it)}\n` }));
+}
+
+function parseTimeout([text = '', ...more]: readonly string[]): number | Problem {
+  const seconds = /^\d+(\.\d+)?$/.test(text) && more.length === 0 ? Number(text) : Number.NaN;
+  return seconds <= drainBounds.timeoutSeconds
+    ? seconds
+    : { problem: `timeout: give it once, in seconds, 0 to ${drainBounds.timeoutSeconds}` };
 }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { bounds, type PodIdentity } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
@@ -5,10 +6,13 @@ import { parseSocketAddress, type SocketAddress } from './address.ts';
 import type { BrokerTraits } from './find-broker.ts';
 import type { PodLimits } from './identity.ts';
 import { parseBytes, parseCores } from './quantities.ts';
+import type { Endpoint } from './topics/fetch-exposition.ts';
 
 export interface Settings {
   readonly listen: SocketAddress;
   readonly broker: BrokerTraits;
+  /** The broker's Prometheus endpoint; null when there is none. */
+  readonly brokerMetrics: Endpoint | null;
   readonly intervalSeconds: number;
   readonly procRoot: string;
   readonly hostCgroupRoot: string | undefined;
@@ -21,6 +25,7 @@ export const usageText = `usage: agent --listen HOST:PORT, and by what the broke
   --broker-process NAME        the name of its program
   --broker-container ID        the id of its container, or how it begins
 optional:
+  --broker-metrics-url URL     its Prometheus endpoint, as in http://10.0.0.7:9040/metrics: figures of single topics
   --interval-seconds 10
   --host-cgroup DIR            the node's /sys/fs/cgroup, mounted read-only: the broker's cgroup is looked up there
   --cpu-limit 1500m, --memory-limit 512Mi   the limits of the broker's container (downward API): its cgroup must agree
@@ -42,6 +47,7 @@ export function parseSettings(
       addressFlag('--listen', flags.listen) ??
       missing('--listen is required: an IP address and port, as in 10.0.0.7:9641'),
     broker: parseTraits(flags),
+    brokerMetrics: parseMetricsUrl(flags['broker-metrics-url']),
     intervalSeconds: parseInterval(flags['interval-seconds']),
     cores: limitFlag('--cpu-limit', flags['cpu-limit'], parseCores, '1.5 or 1500m'),
     memoryBytes: limitFlag('--memory-limit', flags['memory-limit'], parseBytes, '536870912 or 512Mi'),
@@ -53,10 +59,11 @@ export function parseSettings(
     const problems = Object.values(read).filter(isProblem);
     return { problem: problems.map((it) => it.problem).join('\n') };
   }
-  const { listen, broker, intervalSeconds, cores, memoryBytes, name, namespace, uid } = read;
+  const { listen, broker, brokerMetrics, intervalSeconds, cores, memoryBytes, name, namespace, uid } = read;
   return {
     listen,
     broker,
+    brokerMetrics,
     intervalSeconds,
     procRoot: flags.proc,
     hostCgroupRoot: flags['host-cgroup'],
@@ -80,6 +87,7 @@ const optionalFlags = [
   'broker-address',
   'broker-process',
   'broker-container',
+  'broker-metrics-url',
   'host-cgroup',
   'cpu-limit',
   'memory-limit',
@@ -96,6 +104,7 @@ function parseFlags(args: readonly string[]): Flags | Problem {
         'broker-address': { type: 'string' },
         'broker-process': { type: 'string' },
         'broker-container': { type: 'string' },
+        'broker-metrics-url': { type: 'string' },
         'interval-seconds': { type: 'string', default: '10' },
         'host-cgroup': { type: 'string' },
         'cpu-limit': { type: 'string' },
@@ -135,6 +144,16 @@ function parseTraits(flags: Flags): BrokerTraits | Problem {
   return address === undefined && !program && containerId === undefined
     ? missing('--broker-address is required, or --broker-process or --broker-container: by what the broker is known')
     : { address, program, containerId };
+}
+
+/** Plain HTTP to an address, as the broker serves it; names are not resolved. */
+function parseMetricsUrl(text: string | undefined): Endpoint | null | Problem {
+  if (text === undefined) return null;
+  const url = URL.parse(text);
+  const ip = url?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
+  return url?.protocol === 'http:' && isIP(ip) !== 0 && url.username === '' && url.password === ''
+    ? { ip, port: Number(url.port || 80), path: url.pathname + url.search }
+    : { problem: `--broker-metrics-url: "${text}" is no URL with an IP address; write http://10.0.0.7:9040/metrics` };
 }
 
 function parseInterval(text: string): number | Problem {

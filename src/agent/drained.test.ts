@@ -1,0 +1,188 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Problem } from '../api/problem.ts';
+import { createDrainWait, type DrainOutcome, type DrainWait, drainBounds } from './drained.ts';
+
+let owned: number | Problem;
+let questions: number;
+let drainWait: DrainWait;
+let outcomes: DrainOutcome[];
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  owned = 3;
+  questions = 0;
+  outcomes = [];
+  drainWait = createDrainWait({
+    podUid: '5b1f',
+    readTopicsOwned: async () => {
+      questions += 1;
+      return owned;
+    },
+    monotonicMilliseconds: () => performance.now(),
+  });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Keeps the outcome, and says whether it waits. */
+function wait(timeoutSeconds: number, signal = new AbortController().signal): boolean {
+  const outcome = drainWait.wait(timeoutSeconds, signal);
+  if ('problem' in outcome) return false;
+  outcome.then((it) => outcomes.push(it));
+  return true;
+}
+
+async function pass(seconds: number): Promise<void> {
+  await vi.advanceTimersByTimeAsync(seconds * 1000);
+}
+
+describe('a wait ends', () => {
+  it('when the operator says that this Pod is done', async () => {
+    wait(60);
+    await pass(5);
+    drainWait.sayDone('5b1f');
+    await pass(0);
+
+    expect(outcomes).toEqual([{ drained: true, why: 'OperatorDone', waitedSeconds: 5 }]);
+  });
+
+  it('when the broker serves nothing any more', async () => {
+    wait(60);
+    await pass(5);
+    owned = 0;
+    await pass(1);
+
+    expect(outcomes).toEqual([{ drained: true, why: 'ServesNothing', waitedSeconds: 6 }]);
+  });
+
+  it('at once when the broker serves nothing already', async () => {
+    owned = 0;
+    wait(60);
+    await pass(0);
+
+    expect(outcomes).toMatchObject([{ why: 'ServesNothing' }]);
+  });
+
+  it('when its time is up, each its own', async () => {
+    wait(10);
+    wait(20);
+    await pass(15);
+    expect(outcomes).toEqual([{ drained: false, why: 'TimeUp', waitedSeconds: 10 }]);
+
+    await pass(5);
+    expect(outcomes).toHaveLength(2);
+  });
+});
+
+describe('a wait goes on', () => {
+  it('when another Pod is done', async () => {
+    wait(60);
+    drainWait.sayDone('another');
+    await pass(30);
+
+    expect(outcomes).toEqual([]);
+  });
+
+  it('while it is unknown what the broker serves', async () => {
+    owned = { problem: 'connect ECONNREFUSED' };
+    wait(60);
+    await pass(59);
+
+    expect(outcomes).toEqual([]);
+    expect(questions).toBeGreaterThan(10);
+  });
+
+  it('when what the broker said was asked before it began', async () => {
+    let answer: (owned: number) => void = () => undefined;
+    const slow = createDrainWait({
+      podUid: '5b1f',
+      readTopicsOwned: () => new Promise((resolve) => (answer = resolve)),
+      monotonicMilliseconds: () => performance.now(),
+    });
+    const ended: string[] = [];
+    const join = (name: string): void => {
+      const outcome = slow.wait(60, new AbortController().signal);
+      if (!('problem' in outcome)) outcome.then(() => ended.push(name));
+    };
+    join('early');
+    await pass(1);
+    join('late');
+    answer(0);
+    await pass(0);
+
+    expect(ended).toEqual(['early']);
+  });
+});
+
+describe('what the operator said', () => {
+  it('holds for who comes shortly after, and not for a later stop of the same Pod', async () => {
+    drainWait.sayDone('5b1f');
+    await pass(30);
+    wait(100);
+    await pass(0);
+    expect(outcomes).toEqual([{ drained: true, why: 'OperatorDone', waitedSeconds: 0 }]);
+
+    await pass(30);
+    wait(100);
+    await pass(0);
+    expect(outcomes).toHaveLength(1);
+  });
+});
+
+describe('the broker is asked', () => {
+  it('only while somebody waits, once a second', async () => {
+    await pass(100);
+    expect(questions).toBe(0);
+
+    wait(10);
+    wait(10);
+    await pass(9.5);
+    expect(questions).toBe(10);
+
+    await pass(100);
+    expect(questions).toBe(10);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('again after all had gone', async () => {
+    wait(2);
+    await pass(10);
+    const before = questions;
+    wait(2);
+    await pass(0);
+
+    expect(questions).toBe(before + 1);
+  });
+});
+
+describe('those who wait', () => {
+  it('are bounded, and whoever gives up makes room', () => {
+    const gone = new AbortController();
+    for (let count = 0; count < drainBounds.waiters; count += 1) expect(wait(60, gone.signal)).toBe(true);
+    expect(wait(60)).toBe(false);
+
+    gone.abort();
+
+    expect(drainWait.waiting()).toBe(0);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(wait(60)).toBe(true);
+  });
+
+  it('are waited for by the end of the agent, which does not wait when there are none', async () => {
+    let ends = 0;
+    drainWait.whenNobodyWaits(() => {
+      ends += 1;
+    });
+    expect(ends).toBe(1);
+
+    wait(10);
+    drainWait.whenNobodyWaits(() => {
+      ends += 1;
+    });
+    await pass(9);
+    expect(ends).toBe(1);
+    await pass(1);
+    expect(ends).toBe(2);
+  });
+});
