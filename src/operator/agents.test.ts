@@ -241,6 +241,7 @@ describe('agents that hang', () => {
     expect(problems).toHaveLength(hung);
     await until(() => problems.length === 2 * hung);
     expect(most).toBeGreaterThan(0);
-    expect(most).toBeLessThanOrEqual(32);
+    // The server sees the end of one request only after the next has begun.
+    expect(most).toBeLessThanOrEqual(2 * 32);
   });
 });
