@@ -12,7 +12,7 @@ import { type PlanCommand, parsePlanCommand, usage } from './plan-options.ts';
 import { planJson, reportPlan } from './plan-report.ts';
 import { planTable } from './plan-table.ts';
 import { noPolicy, type PolicyFile, readPolicy } from './policy-file.ts';
-import { readLines } from './read-lines.ts';
+import { inputName, readLines } from './read-lines.ts';
 
 export interface CommandOutcome {
   readonly exitCode: 0 | 2;
@@ -38,7 +38,7 @@ export async function runPlan(args: readonly string[], nowMs: number): Promise<C
   const out = makePlan(command, policy, snapshot, { loadMs, nowMs: command.at ?? nowMs });
   if (isProblem(out)) return refused(out.problem);
   const ignored = [
-    ...snapshot.ignored.map((text) => `${command.snapshot}: ${text}`),
+    ...snapshot.ignored.map((text) => `${inputName(command.snapshot)}: ${text}`),
     ...policy.ignored.map((text) => `${command.policy}: ${text}`),
   ];
   return { exitCode: 0, out, err: ignored.map((text) => `warning: ${text}: it is ignored\n`).join('') };
@@ -104,7 +104,7 @@ async function readSnapshot(path: string): Promise<PlannerSnapshot | Problem> {
   const failed = await readLines(path, (line) => reader.line(line));
   if (failed !== undefined) return failed;
   const snapshot = reader.finish();
-  return isProblem(snapshot) ? { problem: `${path}: ${snapshot.problem}` } : snapshot;
+  return isProblem(snapshot) ? { problem: `${inputName(path)}: ${snapshot.problem}` } : snapshot;
 }
 
 async function readPolicyFile(path: string): Promise<PolicyFile | Problem> {

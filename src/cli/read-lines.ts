@@ -20,7 +20,7 @@ const BYTE_ORDER_MARK = '\ufeff';
  * where it can, the line.
  */
 export async function readLines(path: string, onLine: (line: string) => boolean): Promise<Problem | undefined> {
-  const name = path === '-' ? 'standard input' : path;
+  const name = inputName(path);
   const lines = createLineSplitter(onLine);
   try {
     for await (const block of unpacked(path === '-' ? process.stdin : createReadStream(path))) {
@@ -33,6 +33,11 @@ export async function readLines(path: string, onLine: (line: string) => boolean)
   }
   const outcome = lines.end();
   return typeof outcome === 'boolean' ? undefined : { problem: `${name}: line ${lines.number()}: ${outcome.problem}` };
+}
+
+/** What messages call it. */
+export function inputName(path: string): string {
+  return path === '-' ? 'standard input' : path;
 }
 
 async function* unpacked(source: Readable): AsyncGenerator<Buffer> {
