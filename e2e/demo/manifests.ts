@@ -132,7 +132,11 @@ function agentContainer(): object {
     image: OPERATOR_IMAGE,
     restartPolicy: 'Always',
     command: ['node', 'agent/main.js'],
-    args: [`--listen=$(POD_IP):${AGENT_PORT}`, '--broker-address=$(POD_IP):6650'],
+    args: [
+      `--listen=$(POD_IP):${AGENT_PORT}`,
+      '--broker-address=$(POD_IP):6650',
+      '--broker-metrics-url=http://$(POD_IP):9040/metrics',
+    ],
     env: [
       podField('POD_NAME', 'metadata.name'),
       podField('POD_NAMESPACE', 'metadata.namespace'),
