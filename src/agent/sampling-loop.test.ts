@@ -5,6 +5,7 @@ import { type SamplingLoop, startSamplingLoop } from './sampling-loop.ts';
 
 let monotonicMilliseconds: number;
 let samples: number;
+let cores: number | null;
 let seen: number[];
 let loop: SamplingLoop;
 
@@ -12,6 +13,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   monotonicMilliseconds = 0;
   samples = 0;
+  cores = 0.5;
   seen = [];
   loop = startSamplingLoop({
     sample: () => reportOf(++samples),
@@ -26,7 +28,7 @@ afterEach(() => {
 });
 
 function reportOf(observedAt: number): AgentReport {
-  return { ...exampleReport, observedAt };
+  return { ...exampleReport, observedAt, cpu: { ...exampleReport.cpu, cores } };
 }
 
 function pass(seconds: number): void {
@@ -44,6 +46,36 @@ it('a sample is taken each interval and handed on', () => {
 
   expect(loop.latest().observedAt).toBe(3);
   expect(seen).toEqual([1, 2, 3]);
+});
+
+it('samples follow each other each second until there is a rate', () => {
+  cores = null;
+  pass(2);
+  expect(samples).toBe(2);
+  pass(1);
+  expect(samples).toBe(3);
+
+  cores = 0.5;
+  pass(1);
+  expect(samples).toBe(4);
+  pass(1);
+  expect(samples).toBe(4);
+  pass(1);
+  expect(samples).toBe(5);
+});
+
+it('a broker that is not found for a minute is looked for each interval', () => {
+  cores = null;
+  pass(2);
+  for (let second = 0; second < 59; second += 1) pass(1);
+  expect(samples).toBe(61);
+
+  pass(1);
+  expect(samples).toBe(62);
+  pass(1);
+  expect(samples).toBe(62);
+  pass(1);
+  expect(samples).toBe(63);
 });
 
 it('asking takes no sample', () => {
