@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { conditions, count, neverReconciled, observedGeneration, rules, text, u64 } from './fields.ts';
 import { matchLabels } from './label-selector.ts';
+import { type EffectiveRanking, effectiveRanking, effectiveRankingStatus, ranking } from './ranking.ts';
 import {
   type EffectiveRebalance,
   effectiveRebalance,
@@ -12,11 +13,8 @@ import { apiVersion, conditionPath, type ObjectMeta, type ResourceDefinition } f
 
 /** What applies where a policy says nothing. Resolved in code, published in `status.effective` (design §3). */
 export const policyDefaults = {
-  ranking: { algorithm: 'DanubeBalanced' },
   failover: { samePodWaitSeconds: 60, resumeOffsets: true, offsetMargin: 1_000_000 },
 } as const;
-
-const rankingAlgorithms = ['DanubeFair', 'DanubeBalanced', 'DanubeWeightedLoad'] as const;
 
 // The forms of strings stand in the schema twice, as a pattern and in a rule with a readable message: the API server skips
 // all rules when another field has a wrong enum value or is missing, and then the pattern still names the field.
@@ -91,20 +89,7 @@ const spec = z
         "Approve: it holds the brokers' leader key, assigns topics and fails them over, and waits for approval before it " +
         'moves a topic for balance (there are no such moves yet).',
     }),
-    ranking: z
-      .object({
-        algorithm: z.enum(rankingAlgorithms).meta({
-          description:
-            "How brokers are scored for a topic without an owner; the lowest score is the best. All three are the brokers' own. " +
-            'DanubeFair: number of topics. DanubeBalanced: 30 % load of the topics, 35 % CPU, 35 % memory; number of topics where ' +
-            'CPU and memory are unknown. DanubeWeightedLoad: CPU, memory, throughput, network, disk and topics, each relative to the ' +
-            'busiest broker, with most weight on what is scarcest.',
-        }),
-      })
-      .meta({
-        description: `How brokers are ranked. Absent means algorithm ${policyDefaults.ranking.algorithm}.`,
-      })
-      .exactOptional(),
+    ranking: ranking.exactOptional(),
     placement: placement.exactOptional(),
     rebalance: rebalance.exactOptional(),
     failover: z
@@ -157,9 +142,7 @@ const effective = z
         }),
       })
       .meta({ description: 'Resolved spec.etcd.' }),
-    ranking: z
-      .object({ algorithm: z.enum(rankingAlgorithms).meta({ description: 'The algorithm in use.' }) })
-      .meta({ description: 'Resolved spec.ranking.' }),
+    ranking: effectiveRankingStatus,
     failover: z
       .object({
         samePodWaitSeconds: z.int().min(0).max(3600).meta({ description: 'Seconds; the wait in use.' }),
@@ -242,7 +225,6 @@ export const rebalancePolicyResource = {
 export type RebalancePolicySpec = z.infer<typeof spec>;
 export type RebalancePolicyStatus = z.infer<typeof status>;
 export type PolicyMode = RebalancePolicySpec['mode'];
-export type RankingAlgorithm = (typeof rankingAlgorithms)[number];
 
 export interface RebalancePolicy {
   readonly apiVersion: typeof apiVersion;
@@ -254,7 +236,7 @@ export interface RebalancePolicy {
 
 /** A spec with every default filled in, `storageRootPrefix` excepted: that one is found in etcd. */
 export interface EffectiveSpec extends RebalancePolicySpec {
-  readonly ranking: Required<NonNullable<RebalancePolicySpec['ranking']>>;
+  readonly ranking: EffectiveRanking;
   readonly failover: Required<NonNullable<RebalancePolicySpec['failover']>>;
   readonly rebalance: EffectiveRebalance;
 }
@@ -263,7 +245,7 @@ export interface EffectiveSpec extends RebalancePolicySpec {
 export function effectiveSpec(spec: RebalancePolicySpec): EffectiveSpec {
   return {
     ...spec,
-    ranking: { ...policyDefaults.ranking, ...spec.ranking },
+    ranking: effectiveRanking(spec.ranking),
     failover: { ...policyDefaults.failover, ...spec.failover },
     rebalance: effectiveRebalance(spec.rebalance),
   };

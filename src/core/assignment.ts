@@ -64,7 +64,7 @@ export function decideAssignments(
   brokers: ReadonlyMap<string, BrokerFacts>,
   policy: AssignmentPolicy,
 ): readonly Decision[] {
-  const placement = createPlacement(snapshot, brokers, policy.ranking.algorithm);
+  const placement = createPlacement(snapshot, brokers, policy.ranking);
   const inPods = brokersByPod(snapshot, brokers);
   const context: Context = { snapshot, brokers, inPods, policy, place: placement.place };
   const decisions: Decision[] = [];

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
+import { type RankingAlgorithm, rankingAlgorithms } from '../api/ranking.ts';
 import { judgeBroker, judgeBrokers } from './brokers.ts';
-import { createPlacement, rankBrokers, rankingInputs } from './placement.ts';
+import { createPlacement, rankingInputs } from './placement.ts';
+import { compareScored, rankBrokers } from './rank-order.ts';
+import { createScorer } from './ranking.ts';
 import type { Snapshot } from './snapshot.ts';
 import { type AgentParts, buildSnapshot, type SnapshotParts } from './snapshot-builder.ts';
 
 function placementOf(parts: SnapshotParts, algorithm: RankingAlgorithm = 'DanubeFair') {
   const snapshot = buildSnapshot(parts);
-  return createPlacement(snapshot, judgeBrokers(snapshot), algorithm);
+  return createPlacement(snapshot, judgeBrokers(snapshot), { algorithm });
 }
 
 const topics = (owner: string, count: number) =>
@@ -57,6 +59,100 @@ describe('a topic without an owner', () => {
   });
 });
 
+describe('a topic without an owner, by every ranking', () => {
+  const agents = Object.fromEntries(
+    [10, 40, 70].map((cpuPercent, index) => [
+      `p${index}`,
+      { cpuCores: cpuPercent / 100, cpuLimitCores: 1, memoryBytes: 500, memoryLimitBytes: 1000 },
+    ]),
+  );
+  const parts: SnapshotParts = {
+    pods: [0, 1, 2].map((index) => ({ name: `p${index}`, container: { runningSince: 0 } })),
+    brokers: [0, 1, 2].map((index) => ({ id: String(index), pod: `p${index}` })),
+    agents,
+    topics: [...topics('0', 20), ...topics('1', 20), ...topics('2', 20)],
+  };
+
+  it.each(rankingAlgorithms)('%s: goes where ranking all of them anew after each one would put it', (algorithm) => {
+    const ranking = { algorithm, ...(algorithm === 'Weighted' && { weights: { cpu: 2, topics: 1 } }) };
+    const snapshot = buildSnapshot(parts);
+    const placement = createPlacement(snapshot, judgeBrokers(snapshot), ranking);
+    const scorer = createScorer(ranking, rankingInputs(snapshot, [...judgeBrokers(snapshot).values()]));
+    let inputs = rankingInputs(snapshot, [...judgeBrokers(snapshot).values()]);
+
+    for (let count = 0; count < 200; count++) {
+      // The brokers' own rank anew in full; ours go by the means of the start, as long as a burst lasts.
+      const isOurs = algorithm === 'Weighted' || algorithm === 'Bottleneck';
+      const scored = isOurs
+        ? inputs.map((input) => ({ input, score: scorer.score(input) })).sort(compareScored)
+        : rankBrokers(ranking, inputs).map(({ broker }) => ({ input: { broker } }));
+      const expected = scored[0]?.input.broker;
+      expect(placement.place(NOBODY)).toBe(expected);
+      inputs = inputs.map((input) => (input.broker === expected ? scorer.withTopic(input) : input));
+    }
+  });
+
+  it.each(['Weighted', 'Bottleneck'] as const)(
+    '%s: a burst does not end on the broker that is idle now',
+    (algorithm) => {
+      const snapshot = buildSnapshot(parts);
+      const placement = createPlacement(snapshot, judgeBrokers(snapshot), { algorithm, weights: { cpu: 1 } });
+
+      const chosen = Array.from({ length: 300 }, () => placement.place(NOBODY));
+
+      const counts = ['0', '1', '2'].map((id) => chosen.filter((it) => it === id).length);
+      expect(Math.min(...counts)).toBeGreaterThan(70);
+      expect(counts[0]).toBeGreaterThan(counts[2] ?? 0);
+    },
+  );
+});
+
+describe('a topic without an owner heeds the band', () => {
+  const three: SnapshotParts = {
+    brokers: [{ id: '1' }, { id: '2' }, { id: '3' }],
+    topics: [...topics('1', 2), ...topics('2', 20), ...topics('3', 20)],
+  };
+  const balance = (levels: Readonly<Record<string, number>>) => ({
+    levels: new Map(Object.entries(levels).map(([id, cpu]) => [id, { cpu }])),
+    highestLevel: 1.09,
+  });
+
+  it('it does not go to a broker above it, though that has the fewest topics', () => {
+    const levels = { '1': 1.2, '2': 0.9, '3': 0.9 };
+
+    expect(placementOf(three).place(NOBODY)).toBe('1');
+    expect(placementOf({ ...three, balance: balance(levels) }).place(NOBODY)).toBe('2');
+  });
+
+  it('it goes there when all others are above it too, or are to be avoided', () => {
+    expect(placementOf({ ...three, balance: balance({ '1': 1.2, '2': 1.3, '3': 1.1 }) }).place(NOBODY)).toBe('1');
+    const placement = placementOf({ ...three, balance: balance({ '1': 1.2, '2': 0.9, '3': 0.9 }) });
+    expect(placement.place(new Set(['2', '3']))).toBe('1');
+  });
+
+  it('a burst raises what is expected of a broker until it is above the band itself', () => {
+    const placement = placementOf({ ...three, balance: balance({ '1': 0.9, '2': 0.9, '3': 0.9 }) });
+
+    const chosen = Array.from({ length: 12 }, () => placement.place(NOBODY));
+
+    // 14 topics on average: three or four more are a quarter of a broker's load.
+    expect(new Set(chosen)).toEqual(new Set(['1', '2', '3']));
+    expect(chosen.slice(0, 2)).toEqual(['1', '1']);
+  });
+
+  it('a broker that the load model does not know counts as one at the mean', () => {
+    const known = balance({ '1': 1.05, '2': 0.8 });
+    const placement = createPlacement(
+      buildSnapshot({ ...three, balance: known }),
+      judgeBrokers(buildSnapshot({ ...three, balance: known })),
+      { algorithm: 'Bottleneck' },
+    );
+
+    expect(placement.place(NOBODY)).toBe('2');
+    expect(placement.place(new Set(['2']))).toBe('3');
+  });
+});
+
 describe('the order of brokers', () => {
   it('is by score, then topics, then id, and ranks count from 1', () => {
     const input = inputOf(buildSnapshot({ brokers: [{ id: '1' }] }), '1');
@@ -67,7 +163,7 @@ describe('the order of brokers', () => {
       { ...input, broker: 'a', topicCount: 5 },
     ];
 
-    const ranks = rankBrokers('DanubeBalanced', brokers);
+    const ranks = rankBrokers({ algorithm: 'DanubeBalanced' }, brokers);
 
     expect(ranks).toEqual([
       { broker: 'c', score: 0, rank: 1 },
@@ -75,7 +171,7 @@ describe('the order of brokers', () => {
       { broker: 'a', score: 0, rank: 3 },
       { broker: 'b', score: 3, rank: 4 },
     ]);
-    expect(rankBrokers('DanubeBalanced', brokers.toReversed())).toEqual(ranks);
+    expect(rankBrokers({ algorithm: 'DanubeBalanced' }, brokers.toReversed())).toEqual(ranks);
   });
 });
 
@@ -154,7 +250,7 @@ describe('a broker whose figures cannot be used', () => {
 
     expect(inputs.map(({ cpuPercent }) => cpuPercent)).toEqual([80, 50, 20]);
     expect(inputs.map(({ memoryPercent }) => memoryPercent)).toEqual([80, 50, 20]);
-    expect(rankBrokers('DanubeBalanced', inputs).map(({ broker }) => broker)).toEqual(['3', '2', '1']);
+    expect(rankBrokers({ algorithm: 'DanubeBalanced' }, inputs).map(({ broker }) => broker)).toEqual(['3', '2', '1']);
   });
 
   it.each(LIES)('(%s) does not draw the next topic', (_what, lie) => {

@@ -1,8 +1,12 @@
-/** Where a topic without an owner goes: the least loaded broker by the policy's ranking, counting what was just placed. */
-import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
+/**
+ * Where a topic without an owner goes: the least loaded broker by the policy's ranking, counting what was just placed. What the ranking
+ * calls idle may be above the band for moves all the same; such a broker gets nothing while another one is not.
+ */
+import type { EffectiveRanking } from '../api/ranking.ts';
 import { judgeAgent } from './agent-judgement.ts';
 import type { BrokerFacts } from './brokers.ts';
-import { type RankingInput, type Score, scoreBrokers } from './ranking.ts';
+import { compareScored, type Scored } from './rank-order.ts';
+import { createScorer, type RankingInput } from './ranking.ts';
 import type { BrokerPod, Snapshot } from './snapshot.ts';
 
 export interface Placement {
@@ -16,55 +20,41 @@ export interface Placement {
 export function createPlacement(
   snapshot: Snapshot,
   brokers: ReadonlyMap<string, BrokerFacts>,
-  algorithm: RankingAlgorithm,
+  ranking: EffectiveRanking,
 ): Placement {
   const accepting = [...brokers.values()].filter((broker) => broker.accepting);
-  const candidates = [...rankingInputs(snapshot, accepting)];
+  const inputs = rankingInputs(snapshot, accepting);
+  let scorer = createScorer(ranking, inputs);
+  // Scored once: there may be ten thousand topics to place on a thousand brokers.
+  const candidates = inputs.map((input): Scored => ({ input, score: scorer.score(input) }));
+
+  function count(at: number, { input }: Scored): void {
+    const next = scorer.withTopic(input);
+    candidates[at] = { input: next, score: scorer.score(next) };
+    if (scorer.isFitting(next)) return;
+    scorer = createScorer(
+      ranking,
+      candidates.map((candidate) => candidate.input),
+    );
+    for (const [index, candidate] of candidates.entries()) {
+      candidates[index] = { ...candidate, score: scorer.score(candidate.input) };
+    }
+  }
 
   return {
     place(avoid) {
-      // The best of all, without ranking all: there may be ten thousand topics to place on a thousand brokers.
-      const scores = scoreBrokers(algorithm, candidates);
       let best = -1;
       for (const [index, candidate] of candidates.entries()) {
-        if (avoid.has(candidate.broker)) continue;
-        if (best === -1 || compareRanks(candidates, scores, index, best) < 0) best = index;
+        if (avoid.has(candidate.input.broker)) continue;
+        const leader = candidates[best];
+        if (leader === undefined || compareScored(candidate, leader) < 0) best = index;
       }
       const chosen = candidates[best];
       if (chosen === undefined) return undefined;
-      candidates[best] = { ...chosen, topicCount: chosen.topicCount + 1 };
-      return chosen.broker;
+      count(best, chosen);
+      return chosen.input.broker;
     },
   };
-}
-
-/** Lower scores first; equal scores by topic count, then by id, so that the order is always the same. */
-function compareRanks(inputs: readonly RankingInput[], scores: readonly Score[], a: number, b: number): number {
-  const [left, right] = [inputs[a], inputs[b]];
-  if (left === undefined || right === undefined) return 0;
-  return (
-    (scores[a]?.score ?? 0) - (scores[b]?.score ?? 0) ||
-    left.topicCount - right.topicCount ||
-    (left.broker < right.broker ? -1 : 1)
-  );
-}
-
-export interface Rank {
-  readonly broker: string;
-  readonly score: number;
-  /** From 1, the least loaded. */
-  readonly rank: number;
-}
-
-/** Least loaded first. */
-export function rankBrokers(algorithm: RankingAlgorithm, inputs: readonly RankingInput[]): readonly Rank[] {
-  const scores = scoreBrokers(algorithm, inputs);
-  return [...inputs.keys()]
-    .sort((a, b) => compareRanks(inputs, scores, a, b))
-    .flatMap((at, index) => {
-      const score = scores[at];
-      return score === undefined ? [] : [{ ...score, rank: index + 1 }];
-    });
 }
 
 /**
@@ -78,6 +68,10 @@ export function rankingInputs(snapshot: Snapshot, brokers: readonly BrokerFacts[
     cpu: meanOfKnown(usages.map(({ cpu }) => cpu)),
     memory: meanOfKnown(usages.map(({ memory }) => memory)),
   };
+  const { balance } = snapshot;
+  const usualLevels = Object.fromEntries(
+    [...(balance?.levels.values() ?? [])].flatMap(Object.keys).map((resource) => [resource, 1]),
+  );
   return brokers.map(({ id }, index) => {
     const report = snapshot.metadata.reports.get(id);
     const megabytesPerSecond = (report?.bytesPerSecond ?? 0) / 1e6;
@@ -92,6 +86,10 @@ export function rankingInputs(snapshot: Snapshot, brokers: readonly BrokerFacts[
       diskIo: 0,
       networkIo: megabytesPerSecond,
       throughput: megabytesPerSecond,
+      ...(balance !== undefined && {
+        levels: balance.levels.get(id) ?? usualLevels,
+        highestLevel: balance.highestLevel,
+      }),
     };
   });
 }

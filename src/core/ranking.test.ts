@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import type { EffectiveRanking } from '../api/ranking.ts';
 import { type RankingInput, scoreBrokers } from './ranking.ts';
 
 /** Only what the rankings use; ids are compared as text, since they are beyond 2^53. */
@@ -63,7 +64,7 @@ describe('rankings of the real brokers, 300 recorded clusters', () => {
     ['DanubeWeightedLoad', 'weighted_load'],
   ] as const)('%s gives every broker the recorded score', (algorithm, recorded) => {
     for (const cluster of clusters) {
-      const scores = scoreBrokers(algorithm, cluster.reports.map(toInput));
+      const scores = scoreBrokers({ algorithm }, cluster.reports.map(toInput));
 
       const byBroker = Object.fromEntries(scores.map(({ broker, score }) => [broker, score]));
       expect(byBroker).toEqual(Object.fromEntries(cluster[recorded]));
@@ -93,18 +94,105 @@ describe('DanubeBalanced', () => {
   ])(
     'scores cpu %i %%, memory %i %% and %i idle topics as the brokers do: %i',
     (cpuPercent, memoryPercent, topicCount, expected) => {
-      const [score] = scoreBrokers('DanubeBalanced', [{ ...broker, cpuPercent, memoryPercent, topicCount }]);
+      const [score] = scoreBrokers({ algorithm: 'DanubeBalanced' }, [
+        { ...broker, cpuPercent, memoryPercent, topicCount },
+      ]);
 
       expect(score?.score).toBe(expected);
     },
   );
 
   it('counts topics while no broker reports any CPU or memory', () => {
-    const scores = scoreBrokers('DanubeBalanced', [
+    const scores = scoreBrokers({ algorithm: 'DanubeBalanced' }, [
       { ...broker, topicCount: 4 },
       { ...broker, broker: '2', topicCount: 9 },
     ]);
 
     expect(scores.map(({ score }) => score)).toEqual([4, 9]);
+  });
+});
+
+describe('Weighted and Bottleneck', () => {
+  const idle: RankingInput = {
+    broker: '1',
+    topicCount: 0,
+    megabytesPerSecond: 0,
+    connections: 0,
+    backlogMessages: 0,
+    cpuPercent: 0,
+    memoryPercent: 0,
+    diskIo: 0,
+    networkIo: 0,
+    throughput: 0,
+  };
+  const score = (ranking: EffectiveRanking, ...brokers: readonly Partial<RankingInput>[]) =>
+    scoreBrokers(
+      ranking,
+      brokers.map((parts, index) => ({ ...idle, broker: String(index + 1), ...parts })),
+    ).map((it) => it.score);
+  const weighted = (weights: EffectiveRanking['weights'] = {}): EffectiveRanking => ({
+    algorithm: 'Weighted',
+    weights,
+  });
+  const bottleneck: EffectiveRanking = { algorithm: 'Bottleneck' };
+
+  it('score a broker at the mean of everything with 100', () => {
+    const mean = { cpuPercent: 40, memoryPercent: 50, topicCount: 7, connections: 20, networkIo: 3 };
+
+    expect(score(weighted({ cpu: 1, memory: 1 }), mean, mean)).toEqual([100, 100]);
+    expect(score(bottleneck, mean, mean)).toEqual([100, 100]);
+  });
+
+  it('weigh what the weights say, whatever they add up to', () => {
+    const brokers = [
+      { cpuPercent: 60, memoryPercent: 20 },
+      { cpuPercent: 20, memoryPercent: 60 },
+    ];
+
+    expect(score(weighted({ cpu: 3, memory: 1 }), ...brokers)).toEqual([125, 75]);
+    expect(score(weighted({ cpu: 75, memory: 25 }), ...brokers)).toEqual([125, 75]);
+    expect(score(weighted({ memory: 1 }), ...brokers)).toEqual([50, 150]);
+  });
+
+  it('take the worst resource', () => {
+    expect(score(bottleneck, { cpuPercent: 50, memoryPercent: 30 }, { cpuPercent: 50, memoryPercent: 70 })).toEqual([
+      100, 140,
+    ]);
+  });
+
+  it('are the same in any unit', () => {
+    const scaled = (factor: number) => [
+      { connections: 90 * factor, networkIo: 8 * factor },
+      { connections: 30 * factor, networkIo: 24 * factor },
+    ];
+
+    for (const ranking of [weighted({ connections: 2, networkIn: 1 }), bottleneck]) {
+      expect(score(ranking, ...scaled(1000))).toEqual(score(ranking, ...scaled(1)));
+    }
+  });
+
+  it('leave out what is idle or unknown: its weight goes to the others', () => {
+    const brokers = [
+      { cpuPercent: 3, topicCount: 10 },
+      { cpuPercent: 1, topicCount: 30 },
+    ];
+
+    expect(score(weighted({ cpu: 99, topics: 1 }), ...brokers)).toEqual([50, 150]);
+    expect(score(bottleneck, ...brokers)).toEqual([50, 150]);
+  });
+
+  it('go by topics when nothing with a weight is known', () => {
+    expect(score(weighted({ networkOut: 1 }), { topicCount: 10 }, { topicCount: 30 })).toEqual([50, 150]);
+    expect(score(weighted({ cpu: 1 }), {}, {})).toEqual([0, 0]);
+  });
+
+  it('go by the levels of the load model where there are any: they know capacities, and all resources', () => {
+    const brokers = [
+      { cpuPercent: 90, levels: { cpu: 0.5, networkOut: 1.5 } },
+      { cpuPercent: 10, levels: { cpu: 1.5, networkOut: 0.5 } },
+    ];
+
+    expect(score(weighted({ cpu: 3, networkOut: 1 }), ...brokers)).toEqual([75, 125]);
+    expect(score(bottleneck, ...brokers)).toEqual([150, 150]);
   });
 });

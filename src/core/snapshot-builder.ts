@@ -4,10 +4,11 @@
  */
 
 import { exampleReport } from '../api/example-report.ts';
-import type { RankingAlgorithm } from '../api/rebalance-policy.ts';
+import type { RankingAlgorithm } from '../api/ranking.ts';
 import type { AgentFailure, AgentRecord, AgentSample, SeenSample } from './agent-record.ts';
 import { createPlaces } from './places.ts';
 import {
+  type Balance,
   type BrokerContainer,
   type BrokerPod,
   type BrokerReport,
@@ -123,12 +124,14 @@ export interface SnapshotParts {
   readonly topics?: readonly TopicParts[];
   /** By Pod name. */
   readonly agents?: Readonly<Record<string, AgentParts>>;
+  readonly balance?: Balance;
 }
 
 export function buildSnapshot(parts: SnapshotParts = {}): Snapshot {
   const { now = 1000, brokers = [], topics = [] } = parts;
   const pods = (parts.pods ?? []).map(buildPod);
   return {
+    ...(parts.balance !== undefined && { balance: parts.balance }),
     now: at(now),
     namespace: NAMESPACE,
     metadata: buildMetadata(brokers, topics),

@@ -2,6 +2,7 @@
  * What every decision is made from: one immutable picture of a brokers' cluster (design §1.1). `danube` folds the
  * metadata from etcd's keys, the operator adds Pods and agents. Broker ids are u64 in decimal; a topic is its full name.
  */
+import type { LoadResource } from '../api/load-resources.ts';
 import type { AgentRecord } from './agent-record.ts';
 
 export interface BrokerRegistration {
@@ -149,6 +150,14 @@ export interface RememberedBroker {
   readonly persistentVolume: boolean;
 }
 
+/** What the load model says of each broker, for placement to heed. */
+export interface Balance {
+  /** Load / (mean × capacity) by broker id, of the resources that are known of it. */
+  readonly levels: ReadonlyMap<string, Readonly<Partial<Record<LoadResource, number>>>>;
+  /** The upper end of the band. */
+  readonly highestLevel: number;
+}
+
 export interface Snapshot {
   /** Epoch milliseconds. */
   readonly now: number;
@@ -169,4 +178,6 @@ export interface Snapshot {
   readonly unownedSince: ReadonlyMap<string, number>;
   /** Brokers that have had a reliable topic before, by topic, as far as it was read: it must not go back to them. */
   readonly formerHosts: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Absent until the load model has looked at the cluster. */
+  readonly balance?: Balance;
 }

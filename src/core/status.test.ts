@@ -43,7 +43,7 @@ function expectCatalogued(conditions: readonly Condition[] | undefined, catalogu
 describe('the status of a broker', () => {
   function viewsOf(parts: SnapshotParts): readonly BrokerView[] {
     const snapshot = buildSnapshot(parts);
-    return viewBrokers(snapshot, judgeBrokers(snapshot), 'DanubeFair');
+    return viewBrokers(snapshot, judgeBrokers(snapshot), { algorithm: 'DanubeFair' });
   }
 
   function statusOf(parts: SnapshotParts, previous?: BrokerLoadStatus): BrokerLoadStatus {
@@ -277,7 +277,7 @@ describe('the status of a policy', () => {
     return {
       snapshot,
       brokers,
-      views: viewBrokers(snapshot, brokers, 'DanubeFair'),
+      views: viewBrokers(snapshot, brokers, { algorithm: 'DanubeFair' }),
       waits: decisions.filter((decision) => decision.kind === 'Wait'),
     };
   }

@@ -13,7 +13,8 @@ import { type Judgement, judgeAgent, type UnusableReason } from './agent-judgeme
 import type { Wait } from './assignment.ts';
 import { brokerFigures } from './broker-figures.ts';
 import { type BrokerFacts, brokersByPod } from './brokers.ts';
-import { type Rank, rankBrokers, rankingInputs } from './placement.ts';
+import { rankingInputs } from './placement.ts';
+import { type Rank, type RankBrokers, rankBrokers } from './rank-order.ts';
 import type { BrokerPod, Snapshot } from './snapshot.ts';
 
 export interface BrokerView {
@@ -28,7 +29,8 @@ export interface BrokerView {
 export function viewBrokers(
   snapshot: Snapshot,
   brokers: ReadonlyMap<string, BrokerFacts>,
-  algorithm: EffectiveSpec['ranking']['algorithm'],
+  ranking: EffectiveSpec['ranking'],
+  rank: RankBrokers = rankBrokers,
 ): readonly BrokerView[] {
   const views: { name: string; pod: BrokerPod | undefined; broker: BrokerFacts | undefined }[] = [];
   const inPods = brokersByPod(snapshot, brokers);
@@ -40,7 +42,7 @@ export function viewBrokers(
   }
   // The first is the one that gets the next topic, so those that take none are not ranked.
   const ranked = views.flatMap(({ broker }) => (broker?.accepting ? [broker] : []));
-  const ranks = new Map(rankBrokers(algorithm, rankingInputs(snapshot, ranked)).map((rank) => [rank.broker, rank]));
+  const ranks = new Map(rank(ranking, rankingInputs(snapshot, ranked)).map((it) => [it.broker, it]));
   return views
     .map((view) => ({ ...view, rank: view.broker && ranks.get(view.broker.id) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -4,6 +4,7 @@ import type { BrokerLoad, BrokerLoadStatus } from '../api/broker-load.ts';
 import type { EffectiveSpec, RebalancePolicy, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
 import type { Wait } from '../core/assignment.ts';
 import type { BrokerFacts } from '../core/brokers.ts';
+import { createRanker } from '../core/rank-order.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import {
   type AuthorityView,
@@ -72,6 +73,7 @@ const FIGURES_EVERY_MS = 10_000;
 const LOST_KEPT_MS = 300_000;
 
 export function createReporter({ client, isShown, identity, metrics }: ReporterOptions): Reporter {
+  const rank = createRanker();
   let figuresAt = 0;
   const lostSince = new Map<string, number>();
 
@@ -130,7 +132,7 @@ export function createReporter({ client, isShown, identity, metrics }: ReporterO
   return {
     async report(report) {
       const { policy, spec, cluster, authority } = report;
-      const views = cluster && viewBrokers(cluster.snapshot, cluster.brokers, spec.ranking.algorithm);
+      const views = cluster && viewBrokers(cluster.snapshot, cluster.brokers, spec.ranking, rank);
       const { namespace, name, generation } = policy.metadata;
       const next = policyStatus(
         {
