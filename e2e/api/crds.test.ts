@@ -223,10 +223,25 @@ const mistakes: readonly Mistake[] = [
   ['a ranking that says nothing', spec({ ranking: {} }), ['spec.ranking.algorithm: Required value']],
   [
     'an algorithm that does not exist yet',
-    spec({ ranking: { algorithm: 'Weighted' } }),
+    spec({ ranking: { algorithm: 'Random' } }),
     [
-      'spec.ranking.algorithm: Unsupported value: "Weighted": supported values: "DanubeFair", "DanubeBalanced", "DanubeWeightedLoad"',
+      'spec.ranking.algorithm: Unsupported value: "Random": supported values: "DanubeFair", "DanubeBalanced", "DanubeWeightedLoad", "Weighted", "Bottleneck"',
     ],
+  ],
+  [
+    'weights for an algorithm that has none',
+    spec({ ranking: { algorithm: 'Bottleneck', weights: { cpu: 1 } } }),
+    ['spec.ranking', 'only algorithm Weighted has weights: leave them out, or write algorithm: Weighted'],
+  ],
+  [
+    'weights that weigh nothing',
+    spec({ ranking: { algorithm: 'Weighted', weights: { cpu: 0, memory: 0 } } }),
+    ['spec.ranking.weights', 'all weights are 0: write one above 0, for example cpu: 1'],
+  ],
+  [
+    'a weight beyond its bounds',
+    spec({ ranking: { algorithm: 'Weighted', weights: { cpu: 101 } } }),
+    ['spec.ranking.weights.cpu', 'less than or equal to 100'],
   ],
   [
     'a negative wait',
@@ -333,7 +348,19 @@ describe('a policy', () => {
         storageRootPrefix: `/${'p'.repeat(255)}`,
       },
       mode: 'Approve',
-      ranking: { algorithm: 'DanubeWeightedLoad' },
+      ranking: {
+        algorithm: 'Weighted',
+        weights: {
+          cpu: 100,
+          memory: 100,
+          networkIn: 100,
+          networkOut: 100,
+          diskIO: 100,
+          topics: 100,
+          connections: 100,
+          backlog: 100,
+        },
+      },
       placement: { rules: Array.from({ length: 16 }, (_, index) => ({ ...largestRule, name: `rule-${index}` })) },
       rebalance: {
         aggressiveness: 'High',
