@@ -78,6 +78,49 @@ describe('modes', () => {
   });
 });
 
+describe('a topic that the policy holds back', () => {
+  it('is explained with the setting that holds it', async () => {
+    written('policy.yaml', POLICY);
+
+    const { out } = await plan(
+      '--snapshot',
+      'cluster.ndjson',
+      '--policy',
+      'policy.yaml',
+      '--explain',
+      '/shop/audit-log',
+    );
+
+    expect(out).toBe(
+      '/shop/audit-log may not move: Excluded\n' +
+        'That is: rebalance.excludeTopicPatterns covers it\n' +
+        'Why not elsewhere:\n  NotMovable on 2 of the other brokers\n',
+    );
+  });
+});
+
+describe('a policy with windows that never suffice', () => {
+  it('gives a whole plan that has no end', async () => {
+    written(
+      'short.yaml',
+      POLICY.replace('durationSeconds: 7200', 'durationSeconds: 60')
+        .replace('maxMovesPerHour: 2', 'maxMovesPerHour: 50')
+        .replace('PercentPerHour: 25', 'PercentPerHour: 100')
+        .replace('"/shop/audit-*"', '"/none/*"'),
+    );
+    const many = Array.from({ length: 40 }, (_, n) =>
+      JSON.stringify({ topic: `/many/t${n}`, broker: 'b0', load: [0.1, 0.4] }),
+    );
+
+    const { out } = await planOf([SNAPSHOT.split('\n')[0], ...many].join('\n'), '--policy', 'short.yaml', '-o', 'json');
+
+    const { moves, waves, durationSeconds, inBand } = JSON.parse(out);
+    expect(moves.length).toBeGreaterThan(20);
+    expect({ inBand, durationSeconds }).toEqual({ inBand: true, durationSeconds: null });
+    expect(waves).toEqual([expect.objectContaining({ startsAfterSeconds: null, startsAt: null })]);
+  });
+});
+
 describe('bad input ends with code 2 and says where, which field, and what was expected', () => {
   const header = SNAPSHOT.split('\n')[0] ?? '';
 

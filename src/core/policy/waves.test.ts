@@ -5,7 +5,7 @@ import { isProblem } from '../../api/problem.ts';
 import type { WindowSpec } from '../../api/rebalance.ts';
 import { clusterOf, topicsOf } from '../planner/cluster-builder.ts';
 import { brokerLoads, meanUtilisation } from '../planner/figures.ts';
-import type { PlannerInput, PlanOptions } from '../planner/input.ts';
+import { BrokerRole, type PlannerInput, type PlanOptions } from '../planner/input.ts';
 import { plan } from '../planner/plan.ts';
 import { cutIntoWaves, durationSeconds, type WaveLimits } from './waves.ts';
 import { createCalendar } from './windows.ts';
@@ -178,6 +178,26 @@ describe('every wave', () => {
         expect(at).toBe(made.moves.length);
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it('is of a whole plan also where a broker must become empty and topics may not move', () => {
+    fc.assert(
+      fc.property(cluster, limits, (input, limit) => {
+        const roles = Uint8Array.from(input.brokers.keys(), (broker) =>
+          broker === 0 ? BrokerRole.Draining : BrokerRole.Active,
+        );
+        const immovable = {
+          of: Uint8Array.from(input.topics.keys(), (topic) => Number(topic % 5 === 0)),
+          reasons: ['Backlog'],
+        };
+
+        const { made, waves } = wavesOf({ ...input, roles, immovable }, limit);
+
+        expect(made.cuts.at(-1) ?? 0).toBe(made.moves.length);
+        expect(waves.at(-1)?.to ?? 0).toBe(made.moves.length);
+      }),
+      { numRuns: 200 },
     );
   });
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isProblem } from '../../api/problem.ts';
 import type { WindowSpec } from '../../api/rebalance.ts';
@@ -37,6 +38,23 @@ describe('moves may run', () => {
 
   it('never, when no window is long enough', () => {
     expect(nextOf([NIGHT], '2026-11-22T02:30:00Z', 7201)).toBeUndefined();
+  });
+
+  it('from any moment until enough of a window is left, for every moment of three days', () => {
+    const calendar = createCalendar([NIGHT, { name: 'often', schedule: '*/7 9-17 * * *', durationSeconds: 3600 }]);
+    if (isProblem(calendar)) throw new Error(calendar.problem);
+    const start = Date.parse('2026-10-24T00:00:00Z');
+    fc.assert(
+      fc.property(fc.nat({ max: 3 * 86_400_000 }), fc.nat({ max: 3_600_000 }), (offset, needed) => {
+        const opening = calendar.next(start + offset, needed);
+
+        expect(opening?.fromMs).toBeGreaterThanOrEqual(start + offset);
+        expect((opening?.untilMs ?? 0) - (opening?.fromMs ?? 0)).toBeGreaterThanOrEqual(Math.max(needed, 1));
+        // Asked again from there it says the same, and a moment before, nothing earlier than was asked for.
+        expect(calendar.next(opening?.fromMs ?? 0, needed)?.fromMs).toBe(opening?.fromMs);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it('in whichever window comes first', () => {

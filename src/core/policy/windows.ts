@@ -45,21 +45,17 @@ function createWindowCalendar(window: WindowSpec): Calendar | Problem {
   const cron = parseSchedule(window);
   if (isProblem(cron)) return cron;
   const durationMs = window.durationSeconds * 1000;
-  // A window that is still open has opened less than its duration ago.
-  const openingAfter = (afterMs: number): number | undefined => cron.nextRun(new Date(afterMs))?.getTime();
   return {
     next(afterMs, neededMs) {
       if (neededMs > durationMs) return undefined;
-      let opensMs = openingAfter(afterMs - durationMs);
-      // What is left of the openings that have begun may be too short; the first that begins later is long enough.
-      while (opensMs !== undefined && opensMs <= afterMs + HORIZON_MS) {
-        const fromMs = Math.max(opensMs, afterMs);
-        if (opensMs + durationMs - fromMs >= neededMs && opensMs + durationMs > fromMs) {
-          return { fromMs, untilMs: opensMs + durationMs, window: window.name };
-        }
-        opensMs = openingAfter(opensMs);
-      }
-      return undefined;
+      // The first opening of which enough is left: one before it closes too soon.
+      const opens = cron.nextRun(new Date(afterMs + Math.max(neededMs, 1) - durationMs - 1));
+      if (opens === null || opens.getTime() > afterMs + HORIZON_MS) return undefined;
+      return {
+        fromMs: Math.max(opens.getTime(), afterMs),
+        untilMs: opens.getTime() + durationMs,
+        window: window.name,
+      };
     },
   };
 }
