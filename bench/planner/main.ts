@@ -1,12 +1,28 @@
 /**
  * The planner's benchmark: moves against the proved bound and published figures, time against a plain planner in the same run, growth
- * with size, and thirty seeds. `--json` prints the bars and figures alone; `--seed N` chooses the first of the thirty seeds.
+ * with size, and thirty seeds. `--json` prints the bars and figures alone; `--seed N` chooses the first of the thirty seeds;
+ * `--report DIR` also runs other workloads and other balancers, and writes Markdown and charts.
  */
 import { parseArgs } from 'node:util';
-import type { Plan, PlannerInput } from '../../src/core/planner/input.ts';
 import { plan } from '../../src/core/planner/plan.ts';
 import { runDanubeRebalancer } from './danube-rebalancer.ts';
-import { referencePlan } from './reference.ts';
+import {
+  type Compared,
+  type Growth,
+  measureGrowth,
+  measurePlan,
+  measureRules,
+  measureSeeds,
+  measureSize,
+  measureWeek,
+  measureWorkloads,
+  median,
+  type Outcome,
+  PUBLISHED_SEED,
+  type Seeds,
+  type Size,
+} from './measurements.ts';
+import { writeReport } from './report.ts';
 import { skewedCluster } from './workloads.ts';
 
 interface Bar {
@@ -17,44 +33,31 @@ interface Bar {
   readonly holds: boolean;
 }
 
-interface Timed<T> {
-  readonly result: T;
-  readonly milliseconds: number;
-}
-
-interface Size {
-  readonly brokers: number;
-  readonly topics: number;
-  readonly width: number;
+interface Published extends Size {
+  /** What a throw-away planner of this kind needed, and what Cruise Control's own classes did. */
   readonly mostMoves: number;
-  /** What the published planner of this kind needed, and what Cruise Control's own classes did. */
-  readonly cruiseControl?: number;
+  readonly cruiseControl: number;
 }
 
 /** The largest first: it runs on code that the compiler has not seen yet, as in real life. */
-const SIZES: readonly Size[] = [
+const SIZES: readonly Published[] = [
   { brokers: 1_000, topics: 100_000, width: 4, mostMoves: 1_569, cruiseControl: 2_304 },
   { brokers: 300, topics: 30_000, width: 4, mostMoves: 482, cruiseControl: 671 },
   { brokers: 100, topics: 10_000, width: 4, mostMoves: 167, cruiseControl: 238 },
   { brokers: 20, topics: 2_000, width: 4, mostMoves: 36, cruiseControl: 45 },
 ];
-const SEED = 42;
+const MILLION: Size = { brokers: 1_000, topics: 1_000_000, width: 5 };
 const SEEDS = 30;
+/** Moves over the bound: small clusters have fewer topics to choose from, so their ratios vary more. */
+const SEEDED = [
+  { brokers: 20, topics: 2_000, width: 4, medianLimit: 1.6, worstLimit: 2.1 },
+  { brokers: 100, topics: 10_000, width: 4, medianLimit: 1.5, worstLimit: 1.8 },
+  { brokers: 300, topics: 30_000, width: 4, medianLimit: 1.4, worstLimit: 1.5 },
+];
 /** A prototype that took 0.82 s where the bar is 0.4 s: so much of a plain planner's time, on any machine. */
 const MOST_OF_REFERENCE = 0.4 / 0.82;
-
-/** CPU time of this process, which other processes on the machine hardly change. */
-function timed<T>(work: () => T): Timed<T> {
-  const before = process.cpuUsage();
-  const result = work();
-  const used = process.cpuUsage(before);
-  return { result, milliseconds: (used.user + used.system) / 1000 };
-}
-
-/** The bound of the upper side alone: what must leave the hot brokers, as the published figures count it. */
-function upperBound(input: PlannerInput): number {
-  return plan(input, { mode: 'HotSpots' }).bounds.moves;
-}
+const GROWTH_TOPICS = [25_000, 50_000, 100_000, 200_000, 400_000];
+const REPORT_SEEDS = 5;
 
 function bar(name: string, value: number, limit: number, unit: string, isMet = value <= limit): Bar {
   return { name, value: round(value), limit: round(limit), unit, holds: isMet };
@@ -64,153 +67,127 @@ function round(value: number): number {
   return Number(value.toPrecision(4));
 }
 
-function worst(made: Plan): number {
-  return Math.max(...made.after.map(({ maxOverMean, minOverMean }) => Math.max(maxOverMean, 2 - minOverMean)));
+function sizeName({ brokers, topics, width }: Size): string {
+  return `${brokers}x${topics}x${width}`;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+function sizeBars(outcome: Compared, { mostMoves }: Published): readonly Bar[] {
+  const { brokers, moves, inBand, milliseconds, plainMilliseconds } = outcome;
+  const name = sizeName(outcome);
+  const movesBar = bar(`${name}: moves`, moves, mostMoves, 'moves', inBand && moves <= mostMoves);
+  if (brokers !== 1_000) return [movesBar];
+  const share = milliseconds / plainMilliseconds;
+  return [movesBar, bar(`${name}: time as a share of the plain planner's`, share, MOST_OF_REFERENCE, 'ratio')];
 }
 
-function row(values: readonly (string | number)[], widths: readonly number[]): string {
+function millionBars(outcome: Outcome, upperBound: number): readonly Bar[] {
+  const ratio = outcome.moves / upperBound;
+  const name = sizeName(outcome);
+  return [
+    bar(`${name}: moves over the upper bound`, ratio, 1.4, 'ratio', outcome.inBand && ratio <= 1.4),
+    bar(`${name}: time`, outcome.milliseconds, 1_000, 'ms CPU'),
+  ];
+}
+
+function row(values: readonly (string | number)[]): string {
+  const widths = [9, 9, 3, 7, 7, 7, 8, 9, 9, 9];
   return values.map((value, index) => String(value).padStart(widths[index] ?? 10)).join('  ');
 }
 
+function sizeRow(outcome: Outcome & Partial<Compared>, cruiseControl: number | undefined): string {
+  return row([
+    outcome.brokers,
+    outcome.topics,
+    outcome.width,
+    outcome.moves,
+    outcome.bound,
+    cruiseControl ?? '-',
+    outcome.plainMoves ?? '-',
+    outcome.milliseconds.toFixed(0),
+    outcome.plainMilliseconds?.toFixed(0) ?? '-',
+    outcome.worst.toFixed(4),
+  ]);
+}
+
+function seedsLine(seeds: Seeds, firstSeed: number): string {
+  const { brokers, topics, width, ratios } = seeds;
+  const [middle, worst] = [median(ratios), Math.max(...ratios)];
+  return `${ratios.length} seeds from ${firstSeed}, ${brokers} × ${topics} × ${width}: moves / bound median ${middle.toFixed(3)}, worst ${worst.toFixed(3)}`;
+}
+
+function growthLine({ points, ratio }: Growth): string {
+  const times = points.map(({ topics, milliseconds }) => `${topics}: ${milliseconds.toFixed(0)} ms`).join(', ');
+  return `growth by topics: ${times}; the last over the first is ${ratio.toFixed(2)} of n log n`;
+}
+
 function main(): void {
-  const { values } = parseArgs({ options: { json: { type: 'boolean' }, seed: { type: 'string', default: '1' } } });
-  const firstSeed = Number(values.seed);
-  const bars: Bar[] = [];
-  const figures: Record<string, unknown> = { firstSeed };
-  const lines: string[] = [];
-  const widths = [9, 9, 3, 7, 7, 7, 8, 9, 9, 9];
-
-  lines.push(row(['brokers', 'topics', 'r', 'moves', 'bound', 'CC', 'plain', 'planMs', 'plainMs', 'worst'], widths));
-  for (const { brokers, topics, width, mostMoves, cruiseControl } of SIZES) {
-    const input = skewedCluster(brokers, topics, width, SEED);
-    const ours = timed(() => plan(input));
-    const plain = timed(() => referencePlan(input));
-    const name = `${brokers}x${topics}x${width}`;
-    const made = ours.result;
-    bars.push(
-      bar(`${name}: moves`, made.moves.length, mostMoves, 'moves', made.inBand && made.moves.length <= mostMoves),
-    );
-    figures[name] = {
-      moves: made.moves.length,
-      bound: made.bounds.moves,
-      cruiseControl,
-      plainMoves: plain.result.moves,
-      plainInBand: plain.result.inBand,
-      planMs: round(ours.milliseconds),
-      plainMs: round(plain.milliseconds),
-    };
-    lines.push(
-      row(
-        [
-          brokers,
-          topics,
-          width,
-          made.moves.length,
-          made.bounds.moves,
-          cruiseControl ?? '-',
-          plain.result.moves,
-          ours.milliseconds.toFixed(0),
-          plain.milliseconds.toFixed(0),
-          worst(made).toFixed(4),
-        ],
-        widths,
-      ),
-    );
-    if (brokers === 1_000) {
-      bars.push(
-        bar(
-          `${name}: time as a share of the plain planner's`,
-          ours.milliseconds / plain.milliseconds,
-          MOST_OF_REFERENCE,
-          'ratio',
-        ),
-      );
-    }
-  }
-
-  const million = skewedCluster(1_000, 1_000_000, 5, SEED);
-  const large = timed(() => plan(million));
-  const upper = upperBound(million);
-  bars.push(
-    bar(
-      '1000x1000000x5: moves over the upper bound',
-      large.result.moves.length / upper,
-      1.4,
-      'ratio',
-      large.result.inBand && large.result.moves.length <= 1.4 * upper,
-    ),
-  );
-  bars.push(bar('1000x1000000x5: time', large.milliseconds, 1_000, 'ms CPU'));
-  figures['1000x1000000x5'] = {
-    moves: large.result.moves.length,
-    upperBound: upper,
-    planMs: round(large.milliseconds),
-  };
-  lines.push(
-    row(
-      [
-        1_000,
-        1_000_000,
-        5,
-        large.result.moves.length,
-        upper,
-        '-',
-        '-',
-        large.milliseconds.toFixed(0),
-        '-',
-        worst(large.result).toFixed(4),
-      ],
-      widths,
-    ),
-  );
-
-  const ratios = Array.from({ length: SEEDS }, (_, index) => {
-    const made = plan(skewedCluster(100, 10_000, 4, firstSeed + index));
-    return made.inBand ? made.moves.length / made.bounds.moves : Number.POSITIVE_INFINITY;
+  const { values } = parseArgs({
+    options: {
+      json: { type: 'boolean' },
+      seed: { type: 'string', default: '1' },
+      report: { type: 'string' },
+    },
   });
-  bars.push(bar(`${SEEDS} seeds of 100x10000x4: moves over the bound, median`, median(ratios), 1.5, 'ratio'));
-  bars.push(bar(`${SEEDS} seeds of 100x10000x4: moves over the bound, worst`, Math.max(...ratios), 1.8, 'ratio'));
-  lines.push(
-    '',
-    `${SEEDS} seeds from ${firstSeed}, 100 × 10,000 × 4: moves / bound median ${median(ratios).toFixed(3)}, worst ${Math.max(...ratios).toFixed(3)}`,
-  );
+  const firstSeed = Number(values.seed);
+  if (!Number.isSafeInteger(firstSeed)) throw new Error(`--seed: expected a whole number, found "${values.seed}"`);
 
-  const growth = measureGrowth();
-  bars.push(bar('time for 16 times the cluster, over 16 log ratio', growth.ratio, 1, 'ratio'));
-  figures.growth = growth;
-  lines.push(
-    `growth 250 × 25,000 → 4,000 × 400,000: ${growth.smallMs} ms → ${growth.largeMs} ms, ${growth.ratio} of n log n`,
-  );
+  const sizes = SIZES.map((size) => ({ ...measureSize(size), cruiseControl: size.cruiseControl, size }));
+  const millionInput = skewedCluster(MILLION.brokers, MILLION.topics, MILLION.width, PUBLISHED_SEED);
+  const million = measurePlan(millionInput);
+  // The bound of the upper side alone, as the published figures count it: what must leave the hot brokers.
+  const upperBound = plan(millionInput, { mode: 'HotSpots' }).bounds.moves;
+  const seeded = SEEDED.map((size) => measureSeeds(size, firstSeed, SEEDS));
+  const growth = measureGrowth(GROWTH_TOPICS);
+  const rebalancer = runDanubeRebalancer(skewedCluster(100, 10_000, 4, PUBLISHED_SEED), 0.2, 2_000);
 
-  const rebalancer = runDanubeRebalancer(skewedCluster(100, 10_000, 4, SEED), 0.2, 2_000);
-  figures.danubeRebalancer = rebalancer;
-  lines.push(
-    `Danube's own rebalancer (our model), 100 × 10,000, threshold 0.20: ${rebalancer.moves} moves in ${rebalancer.hours.toFixed(1)} h, ends at ${rebalancer.worstMaxOverMean.toFixed(2)} / ${rebalancer.worstMinOverMean.toFixed(2)} of the mean`,
-  );
+  const bars = [
+    ...sizes.flatMap((outcome) => sizeBars(outcome, outcome.size)),
+    ...millionBars(million, upperBound),
+    ...seeded.flatMap(({ ratios, ...size }, index) => {
+      const { medianLimit, worstLimit } = SEEDED[index] ?? { medianLimit: 0, worstLimit: 0 };
+      const name = `${SEEDS} seeds of ${sizeName(size)}: moves over the bound`;
+      return [
+        bar(`${name}, median`, median(ratios), medianLimit, 'ratio'),
+        bar(`${name}, worst`, Math.max(...ratios), worstLimit, 'ratio'),
+      ];
+    }),
+    bar('time for 16 times the topics, over n log n', growth.ratio, 1, 'ratio'),
+  ];
+  const figures = {
+    firstSeed,
+    sizes,
+    million: { ...million, upperBound },
+    seeded,
+    growth,
+    danubeRebalancer: rebalancer,
+  };
 
   if (values.json === true) console.log(JSON.stringify({ bars, figures }));
   else {
-    for (const { name, value, limit, unit, holds } of bars)
-      lines.push(`${holds ? 'holds' : 'FAILS'}  ${name}: ${value} (at most ${limit} ${unit})`);
+    const lines = [
+      row(['brokers', 'topics', 'r', 'moves', 'bound', 'CC', 'plain', 'planMs', 'plainMs', 'worst']),
+      ...sizes.map((outcome) => sizeRow(outcome, outcome.cruiseControl)),
+      sizeRow({ ...million, bound: upperBound }, undefined),
+      '',
+      ...seeded.map((seeds) => seedsLine(seeds, firstSeed)),
+      growthLine(growth),
+      `Danube's own rebalancer (our model), 100 × 10,000, threshold 0.20: ${rebalancer.moves} moves in ${rebalancer.hours.toFixed(1)} h, ends at ${rebalancer.worstMaxOverMean.toFixed(2)} / ${rebalancer.worstMinOverMean.toFixed(2)} of the mean`,
+      ...bars.map(
+        ({ name, value, limit, unit, holds }) =>
+          `${holds ? 'holds' : 'FAILS'}  ${name}: ${value} (at most ${limit} ${unit})`,
+      ),
+    ];
     console.log(lines.join('\n'));
   }
+  if (values.report !== undefined) {
+    writeReport(values.report, {
+      ...figures,
+      rules: measureRules(100),
+      workloads: measureWorkloads(firstSeed, REPORT_SEEDS),
+      week: measureWeek(firstSeed),
+    });
+  }
   if (!bars.every(({ holds }) => holds)) process.exitCode = 1;
-}
-
-/** Median of warm runs, so that the compiler's time does not flatter the larger size. */
-function measureGrowth(): { readonly smallMs: number; readonly largeMs: number; readonly ratio: number } {
-  const small = skewedCluster(250, 25_000, 4, SEED);
-  const large = skewedCluster(4_000, 400_000, 4, SEED);
-  const medianOf = (input: PlannerInput): number => median([1, 2, 3].map(() => timed(() => plan(input)).milliseconds));
-  const smallMs = medianOf(small);
-  const largeMs = medianOf(large);
-  const nLogN = 16 * (Math.log(400_000) / Math.log(25_000));
-  return { smallMs: round(smallMs), largeMs: round(largeMs), ratio: round(largeMs / smallMs / nLogN) };
 }
 
 main();

@@ -4,6 +4,8 @@ export interface Random {
   uniform(): number;
   /** Mean 0, deviation 1. */
   normal(): number;
+  /** Mean 1. */
+  exponential(): number;
   /** A whole number from 0 up to `count`. */
   index(count: number): number;
 }
@@ -21,6 +23,7 @@ export function createRandom(seed: number): Random {
 
   return {
     uniform,
+    exponential: () => -Math.log(1 - uniform()),
     index: (count) => Math.floor(uniform() * count),
     normal() {
       if (spare !== undefined) {
