@@ -26,10 +26,13 @@ afterEach(() => {
 });
 
 /** Keeps the outcome, and says whether it waits. */
-function wait(timeoutSeconds: number, signal = new AbortController().signal): boolean {
-  const outcome = drainWait.wait(timeoutSeconds, signal);
+function wait(timeoutSeconds: number, gone = new AbortController()): boolean {
+  const outcome = drainWait.wait(timeoutSeconds, gone.signal);
   if ('problem' in outcome) return false;
-  outcome.then((it) => outcomes.push(it));
+  outcome.then((it) => {
+    outcomes.push(it);
+    gone.abort();
+  });
   return true;
 }
 
@@ -159,30 +162,29 @@ describe('the broker is asked', () => {
 describe('those who wait', () => {
   it('are bounded, and whoever gives up makes room', () => {
     const gone = new AbortController();
-    for (let count = 0; count < drainBounds.waiters; count += 1) expect(wait(60, gone.signal)).toBe(true);
+    for (let count = 0; count < drainBounds.waiters; count += 1) expect(wait(60, gone)).toBe(true);
     expect(wait(60)).toBe(false);
 
     gone.abort();
 
-    expect(drainWait.waiting()).toBe(0);
     expect(vi.getTimerCount()).toBe(0);
     expect(wait(60)).toBe(true);
   });
 
-  it('are waited for by the end of the agent, which does not wait when there are none', async () => {
+  it('are waited for by the end of the agent until they have their answers', async () => {
     let ends = 0;
-    drainWait.whenNobodyWaits(() => {
+    const end = (): void => {
       ends += 1;
-    });
+    };
+    drainWait.whenAllHaveGone(end);
     expect(ends).toBe(1);
 
-    wait(10);
-    drainWait.whenNobodyWaits(() => {
-      ends += 1;
-    });
-    await pass(9);
+    const gone = new AbortController();
+    drainWait.wait(10, gone.signal);
+    drainWait.whenAllHaveGone(end);
+    await pass(10);
     expect(ends).toBe(1);
-    await pass(1);
+    gone.abort();
     expect(ends).toBe(2);
   });
 });

@@ -14,16 +14,14 @@ export interface DrainWait {
   /** The operator says, with its pull, that the Pod of this uid is done. Another Pod's uid is not for this agent. */
   readonly sayDone: (podUid: string) => void;
   /**
-   * Waits until the Pod is drained or the time is up. When the signal is aborted nobody waits any more, and the promise
-   * is left open.
+   * Waits until the Pod is drained or the time is up.
    *
-   * @returns a problem when too many wait already.
+   * @param gone aborted when who waits has gone, whether with the answer or without.
+   * @returns a problem when too many are here already.
    */
-  readonly wait: (timeoutSeconds: number, signal: AbortSignal) => Promise<DrainOutcome> | Problem;
-  /** How many wait. */
-  readonly waiting: () => number;
-  /** Calls back once nobody waits, at once when that is so. */
-  readonly whenNobodyWaits: (callback: () => void) => void;
+  readonly wait: (timeoutSeconds: number, gone: AbortSignal) => Promise<DrainOutcome> | Problem;
+  /** Calls back once all who came to wait have gone, at once when nobody is here. */
+  readonly whenAllHaveGone: (callback: () => void) => void;
 }
 
 export interface DrainWaitOptions {
@@ -50,6 +48,8 @@ interface Waiter {
 
 export function createDrainWait({ podUid, readTopicsOwned, monotonicMilliseconds }: DrainWaitOptions): DrainWait {
   const waiters = new Set<Waiter>();
+  /** Those who wait and those whose answer is on its way. */
+  let present = 0;
   let doneAt = Number.NEGATIVE_INFINITY;
   let isPolling = false;
   let pollTimer: NodeJS.Timeout | undefined;
@@ -65,32 +65,38 @@ export function createDrainWait({ podUid, readTopicsOwned, monotonicMilliseconds
     if (waiters.size > 0) pollTimer = setTimeout(poll, pollMilliseconds);
   }
 
-  function leave(waiter: Waiter): void {
+  function remove(waiter: Waiter): void {
     waiters.delete(waiter);
     if (waiters.size > 0) return;
     clearTimeout(pollTimer);
     pollTimer = undefined;
+  }
+
+  function leave(): void {
+    present -= 1;
+    if (present > 0) return;
     const callbacks = afterwards;
     afterwards = [];
     for (const callback of callbacks) callback();
   }
 
-  function join(timeoutSeconds: number, signal: AbortSignal): Promise<DrainOutcome> {
+  function join(timeoutSeconds: number, gone: AbortSignal): Promise<DrainOutcome> {
     const startedAt = monotonicMilliseconds();
     return new Promise((resolve) => {
       const timer = setTimeout(() => waiter.end('TimeUp'), timeoutSeconds * 1000);
       const waiter: Waiter = {
         end(why) {
           clearTimeout(timer);
+          remove(waiter);
           resolve({ drained: why !== 'TimeUp', why, waitedSeconds: (monotonicMilliseconds() - startedAt) / 1000 });
-          leave(waiter);
         },
       };
-      const giveUp = (): void => {
+      gone.addEventListener('abort', () => {
         clearTimeout(timer);
-        leave(waiter);
-      };
-      signal.addEventListener('abort', giveUp, { once: true });
+        remove(waiter);
+        leave();
+      });
+      present += 1;
       waiters.add(waiter);
       if (!isPolling && pollTimer === undefined) void poll();
     });
@@ -102,16 +108,15 @@ export function createDrainWait({ podUid, readTopicsOwned, monotonicMilliseconds
       doneAt = monotonicMilliseconds();
       for (const waiter of [...waiters]) waiter.end('OperatorDone');
     },
-    wait(timeoutSeconds, signal) {
+    wait(timeoutSeconds, gone) {
       if (monotonicMilliseconds() - doneAt < doneHoldsMilliseconds) {
         return Promise.resolve({ drained: true, why: 'OperatorDone', waitedSeconds: 0 });
       }
-      if (waiters.size >= drainBounds.waiters) return { problem: `${waiters.size} wait already` };
-      return join(timeoutSeconds, signal);
+      if (present >= drainBounds.waiters) return { problem: `${present} wait already` };
+      return join(timeoutSeconds, gone);
     },
-    waiting: () => waiters.size,
-    whenNobodyWaits(callback) {
-      if (waiters.size === 0) callback();
+    whenAllHaveGone(callback) {
+      if (present === 0) callback();
       else afterwards.push(callback);
     },
   };

@@ -49,9 +49,12 @@ async function startBroker(host: string, port = 0): Promise<{ child: ChildProces
   return { child, port: Number(listening) };
 }
 
-async function startAgent(brokerAddress: string): Promise<{ child: ChildProcess; url: string }> {
+async function startAgent(
+  brokerAddress: string,
+  more: readonly string[] = [],
+): Promise<{ child: ChildProcess; url: string }> {
   const flags = ['--listen', '127.0.0.1:0', '--broker-address', brokerAddress, '--interval-seconds', '0.1'];
-  const child = start([main, ...flags], podEnv);
+  const child = start([main, ...flags, ...more], podEnv);
   const { address } = await lineWith(child, 'address');
   return { child, url: `http://${address}` };
 }
@@ -104,6 +107,51 @@ it('a broker on every IPv4 address is found by one of them', async () => {
   const agent = await startAgent(`127.0.0.9:${broker.port}`);
 
   expect((await fetchReport(agent.url)).broker?.pid).toBe(broker.child.pid);
+}, 30_000);
+
+/** Takes a listener's address, and answers every request for metrics with how many topics it serves: what it last read. */
+const metricsProgram = `
+  let topics = 2;
+  let messages = 0;
+  const server = require('node:http').createServer((request, response) => {
+    messages += 100;
+    response.setHeader('Content-Type', 'text/plain').end(
+      'danube_topic_messages_in_total{broker="7",topic="/default/a"} ' + messages + '\\n' +
+      'danube_broker_topics_owned{broker="7"} ' + topics + '\\n');
+  }).listen(0, process.argv[1], () => console.log(JSON.stringify({ port: server.address().port })));
+  process.stdin.on('data', (text) => { topics = Number(text); }).on('end', () => process.exit());`;
+
+async function startBrokerWithMetrics(): Promise<{ child: ChildProcess; flags: string[]; address: string }> {
+  const child = start(['-e', metricsProgram, '127.0.0.1']);
+  const { port } = await lineWith(child, 'port');
+  const address = `127.0.0.1:${port}`;
+  return { child, address, flags: ['--broker-metrics-url', `http://${address}/metrics`] };
+}
+
+it("topics are read from the broker's endpoint, and their CPU is that of the broker", async () => {
+  const broker = await startBrokerWithMetrics();
+  const agent = await startAgent(broker.address, broker.flags);
+
+  await vi.waitFor(async () => {
+    const { topics } = await fetchReport(agent.url);
+    expect(topics).toMatchObject({ total: 2, rest: { topics: 1 } });
+    expect(topics?.entries[0]).toEqual(['/default/a', expect.any(Number), 0, 0, 0, 0, 0, null, expect.any(Number)]);
+  });
+}, 30_000);
+
+it('a hook that waits is answered after SIGTERM as well, when the broker serves nothing; then the agent ends', async () => {
+  const broker = await startBrokerWithMetrics();
+  const agent = await startAgent(broker.address, broker.flags);
+  const drained = fetch(`${agent.url}/drained?timeout=20`).then((response) => response.json());
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).topics?.total).toBe(2));
+
+  const exit = once(agent.child, 'exit');
+  agent.child.kill('SIGTERM');
+  await fetchReport(agent.url);
+  broker.child.stdin?.write('0');
+
+  expect(await drained).toMatchObject({ drained: true, why: 'ServesNothing' });
+  expect(await exit).toEqual([0, null]);
 }, 30_000);
 
 it('the start of the broker is that of its process', async () => {

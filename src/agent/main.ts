@@ -58,7 +58,7 @@ function run(settings: Settings): void {
   };
   // A native sidecar is told to stop after the broker. Otherwise a hook of the broker may still wait, for as long as it
   // asked for, and for what the operator says with a pull: so all of it goes on until then.
-  process.once('SIGTERM', () => drainWait.whenNobodyWaits(stop));
+  process.once('SIGTERM', () => drainWait.whenAllHaveGone(stop));
   process.once('SIGINT', stop);
   server.on('error', (error) => {
     log('error', `cannot serve on --listen ${formatSocketAddress(settings.listen)}: ${error.message}`);
