@@ -47,6 +47,8 @@ export interface OperatorCluster {
   readonly plane: ControlPlane;
   readonly client: KubeClient;
   readonly etcd: EtcdPort;
+  /** Where the brokers' etcd is, as the policy names it. */
+  readonly etcdEndpoint: string;
   /** Resolves when it is ready to lead. With `via` its way to the API server leads through that proxy. */
   startOperator(name: string, args?: readonly string[], via?: ApiProxy): Promise<Operator>;
   /** Writes what all brokers write every half minute. */
@@ -93,6 +95,7 @@ export async function startOperatorCluster({ brokers }: OperatorClusterOptions):
       plane,
       client,
       etcd,
+      etcdEndpoint: server.endpoint,
       report: paper.report,
       endBroker: paper.end,
       startBroker: paper.start,
