@@ -63,7 +63,7 @@ export function barChart(
   rows: readonly BarRow[],
   mark: { readonly value: number; readonly label: string },
 ): string {
-  const [left, right, top, step] = [200, 560, 62, 30];
+  const [left, right, top, step] = [200, 520, 62, 30];
   const most = Math.max(mark.value, ...rows.map(({ value }) => value));
   const x = (value: number): number => left + (value / most) * (right - left);
   const bottom = top + rows.length * step;
@@ -73,12 +73,17 @@ export function barChart(
       return [
         text(left - 10, y + 15, label, '', 'end'),
         `<rect class="${isOurs ? 'ours' : 'other'}" x="${left}" y="${y}" width="${(x(value) - left).toFixed(1)}" height="20" rx="2"/>`,
-        text(x(value) + 8, y + 15, note, 'soft'),
+        text(clearOf(x(mark.value), x(value)) + 8, y + 15, note, 'soft'),
       ];
     }),
     line(x(mark.value), top - 8, x(mark.value), bottom, 'dashed'),
     text(x(mark.value), top - 14, mark.label, 'soft', 'middle'),
   ]);
+}
+
+/** A text beside a bar starts behind the dashed line if it would stand on it. */
+function clearOf(mark: number, end: number): number {
+  return end < mark && mark < end + 16 ? mark : end;
 }
 
 export interface RangeRow extends Labelled {
@@ -93,7 +98,7 @@ export function rangeChart(
   band: { readonly low: number; readonly high: number; readonly label: string },
 ): string {
   const [left, right, top, step] = [200, 690, 62, 30];
-  const least = Math.min(0.9, ...rows.map(({ low }) => low)) - 0.1;
+  const least = Math.min(0.9, ...rows.map(({ low }) => low)) - 0.2;
   const most = Math.max(1.1, ...rows.map(({ high }) => high)) + 0.1;
   const x = (value: number): number => left + ((value - least) / (most - least)) * (right - left);
   const bottom = top + rows.length * step;
@@ -128,7 +133,7 @@ export function logChart(
   reference: { readonly points: readonly Point[]; readonly label: string },
   axes: { readonly x: string; readonly y: string },
 ): string {
-  const [left, right, top, bottom] = [80, 690, 60, 330];
+  const [left, right, top, bottom] = [60, 660, 60, 310];
   const all = [...points, ...reference.points];
   const [x, y] = [
     logScale(
@@ -145,17 +150,17 @@ export function logChart(
   const path = (list: readonly Point[]): string =>
     list.map((point, index) => `${index === 0 ? 'M' : 'L'}${x(point.x).toFixed(1)} ${y(point.y).toFixed(1)}`).join('');
   const end = reference.points.at(-1) ?? { x: 1, y: 1 };
-  return svg(bottom + 60, title, [
-    line(left, bottom + 8, right, bottom + 8, 'grid'),
+  return svg(bottom + 88, title, [
+    line(left, bottom + 36, right, bottom + 36, 'grid'),
     `<path class="dashed" d="${path(reference.points)}"/>`,
     text(x(end.x) - 8, y(end.y) - 4, reference.label, 'soft', 'end'),
     `<path class="ours-line" d="${path(points)}"/>`,
     ...points.flatMap((point) => [
       dot(x(point.x), y(point.y), 'ours'),
       text(x(point.x), y(point.y) + 22, axes.y.replace('#', point.y.toFixed(0)), '', 'middle'),
-      text(x(point.x), bottom + 28, point.x.toLocaleString('en'), 'soft', 'middle'),
+      text(x(point.x), bottom + 56, point.x.toLocaleString('en'), 'soft', 'middle'),
     ]),
-    text((left + right) / 2, bottom + 50, axes.x, 'soft', 'middle'),
+    text((left + right) / 2, bottom + 78, axes.x, 'soft', 'middle'),
   ]);
 }
 
@@ -172,7 +177,7 @@ export interface StripRow {
 
 /** One dot a value, in rows, with a tick at each tenth. */
 export function stripChart(title: string, rows: readonly StripRow[], axis: string): string {
-  const [left, right, top, step] = [130, 560, 60, 44];
+  const [left, right, top, step] = [130, 530, 60, 44];
   const all = rows.flatMap(({ values }) => values);
   const [least, most] = [1, Math.ceil(Math.max(...all) * 10) / 10];
   const x = (value: number): number => left + ((value - least) / (most - least)) * (right - left);
