@@ -282,6 +282,9 @@ interface Range {
 const CAPACITIES: Range = { least: 1e-9, most: 1e18, text: 'greater than 0, at most 1e18' };
 const LOADS: Range = { least: 0, most: 1e18, text: 'not negative, at most 1e18' };
 
+/** Below this a load is none: the mean of such loads would have no digits left. */
+const NEGLIGIBLE = 1e-12;
+
 /** Writes a row of numbers; what was expected if it is not one. */
 function readNumbers(
   value: unknown,
@@ -295,7 +298,7 @@ function readNumbers(
   for (let index = 0; index < resources.length; index++) {
     const number: unknown = value[index];
     if (typeof number !== 'number' || number < range.least || number > range.most) return wanted;
-    into[at + index] = number;
+    into[at + index] = number < NEGLIGIBLE ? 0 : number;
   }
   return undefined;
 }
