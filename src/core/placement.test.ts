@@ -4,7 +4,7 @@ import { judgeBroker, judgeBrokers } from './brokers.ts';
 import { createPlacement, rankingInputs } from './placement.ts';
 import { compareScored, rankBrokers } from './rank-order.ts';
 import { createScorer } from './ranking.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { Balance, Snapshot } from './snapshot.ts';
 import { type AgentParts, buildSnapshot, type SnapshotParts } from './snapshot-builder.ts';
 
 function placementOf(parts: SnapshotParts, algorithm: RankingAlgorithm = 'DanubeFair') {
@@ -108,12 +108,18 @@ describe('a topic without an owner, by every ranking', () => {
 });
 
 describe('a topic without an owner heeds the band', () => {
-  const three: SnapshotParts = {
+  const three = {
     brokers: [{ id: '1' }, { id: '2' }, { id: '3' }],
     topics: [...topics('1', 2), ...topics('2', 20), ...topics('3', 20)],
   };
-  const balance = (levels: Readonly<Record<string, number>>) => ({
-    levels: new Map(Object.entries(levels).map(([id, cpu]) => [id, { cpu }])),
+  const counts: Readonly<Record<string, number>> = { '1': 2, '2': 20, '3': 20 };
+  const balance = (levels: Readonly<Record<string, number>>): Balance => ({
+    brokers: new Map(
+      Object.entries(levels).map(([id, cpu]) => {
+        const topicCount = counts[id] ?? 0;
+        return [id, { levels: { cpu }, topics: topicCount, measuredTopics: topicCount }];
+      }),
+    ),
     highestLevel: 1.09,
   });
 
@@ -138,6 +144,14 @@ describe('a topic without an owner heeds the band', () => {
     // 14 topics on average: three or four more are a quarter of a broker's load.
     expect(new Set(chosen)).toEqual(new Set(['1', '2', '3']));
     expect(chosen.slice(0, 2)).toEqual(['1', '1']);
+  });
+
+  it('topics that came since the load model looked count as much as the others do', () => {
+    const since = { ...three, topics: [...three.topics, ...topics('2', 25).slice(20)] };
+    const levels = { '1': 1.2, '2': 0.9, '3': 0.9 };
+
+    // Five more of 15.7 on average: broker 2 is at 0.9 + 0.3 by now.
+    expect(placementOf({ ...since, balance: balance(levels) }).place(NOBODY)).toBe('3');
   });
 
   it('a broker that the load model does not know counts as one at the mean', () => {

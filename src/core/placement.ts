@@ -6,7 +6,7 @@ import type { EffectiveRanking } from '../api/ranking.ts';
 import { judgeAgent } from './agent-judgement.ts';
 import type { BrokerFacts } from './brokers.ts';
 import { compareScored, type Scored } from './rank-order.ts';
-import { createScorer, type RankingInput } from './ranking.ts';
+import { createScorer, type Levels, type RankingInput } from './ranking.ts';
 import type { BrokerPod, Snapshot } from './snapshot.ts';
 
 export interface Placement {
@@ -68,10 +68,7 @@ export function rankingInputs(snapshot: Snapshot, brokers: readonly BrokerFacts[
     cpu: meanOfKnown(usages.map(({ cpu }) => cpu)),
     memory: meanOfKnown(usages.map(({ memory }) => memory)),
   };
-  const { balance } = snapshot;
-  const usualLevels = Object.fromEntries(
-    [...(balance?.levels.values() ?? [])].flatMap(Object.keys).map((resource) => [resource, 1]),
-  );
+  const levels = expectedLevels(snapshot, brokers);
   return brokers.map(({ id }, index) => {
     const report = snapshot.metadata.reports.get(id);
     const megabytesPerSecond = (report?.bytesPerSecond ?? 0) / 1e6;
@@ -86,11 +83,39 @@ export function rankingInputs(snapshot: Snapshot, brokers: readonly BrokerFacts[
       diskIo: 0,
       networkIo: megabytesPerSecond,
       throughput: megabytesPerSecond,
-      ...(balance !== undefined && {
-        levels: balance.levels.get(id) ?? usualLevels,
-        highestLevel: balance.highestLevel,
+      ...(snapshot.balance !== undefined && {
+        levels: levels[index] ?? {},
+        highestLevel: snapshot.balance.highestLevel,
       }),
     };
+  });
+}
+
+/**
+ * By broker, what the load model says, and on top of it for each topic that is not in there yet what topics cost on average: between two
+ * looks of the model a burst of them may come. A broker that is not known is taken to be at the mean.
+ */
+function expectedLevels({ balance, metadata }: Snapshot, brokers: readonly BrokerFacts[]): readonly Levels[] {
+  if (balance === undefined) return [];
+  const known = [...balance.brokers.values()];
+  const usual = Object.fromEntries(known.flatMap(({ levels }) => Object.keys(levels)).map((resource) => [resource, 1]));
+  const counts = brokers.map(({ id }) => metadata.topicsOf.get(id)?.size ?? 0);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const perTopic = total > 0 ? brokers.length / total : 0;
+  const isMeasured = known.some(({ measuredTopics }) => measuredTopics > 0);
+  return brokers.map(({ id }, index) => {
+    const broker = balance.brokers.get(id);
+    if (broker === undefined) return usual;
+    const newTopics = (resource: string) => {
+      if (resource === 'topics') return (counts[index] ?? 0) - broker.topics;
+      return isMeasured ? (counts[index] ?? 0) - broker.measuredTopics : 0;
+    };
+    return Object.fromEntries(
+      Object.entries(broker.levels).map(([resource, level]) => [
+        resource,
+        level + perTopic * Math.max(0, newTopics(resource)),
+      ]),
+    );
   });
 }
 

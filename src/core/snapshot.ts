@@ -152,10 +152,18 @@ export interface RememberedBroker {
 
 /** What the load model says of each broker, for placement to heed. */
 export interface Balance {
-  /** Load / (mean × capacity) by broker id, of the resources that are known of it. */
-  readonly levels: ReadonlyMap<string, Readonly<Partial<Record<LoadResource, number>>>>;
-  /** The upper end of the band. */
+  /** By broker id; those that are not known well enough are left out. */
+  readonly brokers: ReadonlyMap<string, BrokerBalance>;
+  /** Up to which placement may fill. */
   readonly highestLevel: number;
+}
+
+export interface BrokerBalance {
+  /** Load / (mean × capacity), of the resources that are planned. */
+  readonly levels: Readonly<Partial<Record<LoadResource, number>>>;
+  /** Number of topics that the broker had then, and of those whose load is in the levels. */
+  readonly topics: number;
+  readonly measuredTopics: number;
 }
 
 export interface Snapshot {

@@ -15,6 +15,8 @@ import type { TopicColumns } from './topic-columns.ts';
 /** Sums over the topics of each broker, by slot. */
 export interface TopicSums {
   readonly topics: Float64Array;
+  /** Those whose traffic has been heard of. */
+  readonly measuredTopics: Float64Array;
   readonly connections: Float64Array;
   readonly backlog: Float64Array;
   readonly bytesIn: Float64Array;
@@ -110,6 +112,7 @@ function sumTopics({ brokers, columns }: ModelState): TopicSums {
   const column = () => new Float64Array(brokers.length);
   const sums: TopicSums = {
     topics: column(),
+    measuredTopics: column(),
     connections: column(),
     backlog: column(),
     bytesIn: column(),
@@ -126,6 +129,7 @@ function sumTopics({ brokers, columns }: ModelState): TopicSums {
     const traffic = trafficOf(columns, number);
     const cpu = columns.cpu[number] as number;
     add(sums.topics, slot, 1);
+    if (!Number.isNaN(columns.bytesIn[number] as number)) add(sums.measuredTopics, slot, 1);
     add(sums.connections, slot, known(columns.connections, number));
     add(sums.backlog, slot, known(columns.backlog, number));
     add(sums.bytesIn, slot, known(columns.bytesIn, number));

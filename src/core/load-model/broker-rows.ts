@@ -18,6 +18,8 @@ export interface BrokerRow {
   readonly slot: number;
   readonly state: BrokerState;
   readonly isDraining: boolean;
+  /** Number of its topics whose traffic has been heard of. */
+  readonly measuredTopics: number;
   /** NaN is unknown. */
   readonly usage: Readonly<Record<LoadResource, number>>;
   /** What its topics cause of that, and moves could take away. */
@@ -36,7 +38,8 @@ export function brokerRows(look: Look, draining: ReadonlySet<string>): readonly 
     const isLive = facts.liveness.state === 'Live' && observation.metadata.registrations.has(facts.id);
     if (!isLive || slot === undefined || broker === undefined) continue;
     const isDraining = facts.mode === 'draining' || facts.mode === 'drained' || draining.has(facts.id);
-    rows.push({ facts, slot, state: broker, isDraining, ...figuresOf(look, broker, slot) });
+    const measuredTopics = look.attribution.sums.measuredTopics[slot] as number;
+    rows.push({ facts, slot, state: broker, isDraining, measuredTopics, ...figuresOf(look, broker, slot) });
   }
   if (isKnownOfEnough('networkIn', rows)) return rows;
   // Where most have no agent, it is what all report of their topics: that and what agents measure must not be compared.

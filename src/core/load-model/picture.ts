@@ -22,6 +22,8 @@ export type FigurePerResource = Readonly<Record<LoadResource, number | null>>;
 
 export interface BrokerLoadFigures {
   readonly broker: string;
+  /** Number of its topics whose traffic has been heard of. */
+  readonly measuredTopics: number;
   /** In the unit of the resource. */
   readonly usage: FigurePerResource;
   /** Null also where there is no limit: what has none is shared out by the size of the brokers. */
@@ -121,6 +123,7 @@ function describeBrokers(
     };
     return {
       broker: row.facts.id,
+      measuredTopics: row.measuredTopics,
       usage: perResource((resource) => row.usage[resource]),
       capacity: perResource((resource) => limitOf(resource, row)),
       level: perResource(levelOf),

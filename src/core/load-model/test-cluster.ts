@@ -3,6 +3,7 @@
  * seconds of the tests' clock.
  */
 import { type BrokerFacts, judgeBrokers } from '../brokers.ts';
+import type { Snapshot } from '../snapshot.ts';
 import { at, buildSnapshot } from '../snapshot-builder.ts';
 import type { LoadSample, Observation, Reading } from './model.ts';
 
@@ -36,6 +37,7 @@ export interface TestCluster {
   move(topic: string, to: string | undefined): void;
   /** Agents sample and brokers report; those of `only`, or all. */
   sample(second: number, only?: readonly string[]): void;
+  snapshot(second: number): Snapshot;
   observation(second: number): Observation;
   /** Cores in use, in truth. */
   cpuOf(broker: string): number;
@@ -57,9 +59,11 @@ export function createTestCluster(
   const readings = new Map<string, Reading>();
   const reports = new Map<string, { revision: number; topicLoads: ReturnType<typeof loadsOf> }>();
   let revision = 1000;
+  let byOwner: Map<string | undefined, [string, TrueTopic][]> | undefined;
 
   function ownTopics(broker: string): readonly (readonly [string, TrueTopic])[] {
-    return [...topics].filter(([name]) => owners.get(name) === broker);
+    byOwner ??= Map.groupBy(topics, ([name]) => owners.get(name));
+    return byOwner.get(broker) ?? [];
   }
 
   function sum(broker: string, of: (topic: TrueTopic) => number): number {
@@ -103,7 +107,7 @@ export function createTestCluster(
     );
   }
 
-  function facts(second: number) {
+  function snapshotAt(second: number): Snapshot {
     return buildSnapshot({
       now: second,
       pods: [...brokers.keys()].map((id) => ({ name: `pod-${id}`, container: { runningSince: -1000 } })),
@@ -133,9 +137,13 @@ export function createTestCluster(
       const topic = { owner: '', kilobytesIn: 0, ...topics.get(name), ...change };
       if (!topics.has(name)) owners.set(name, topic.owner);
       topics.set(name, topic);
+      byOwner = undefined;
     },
     setBroker: (id, change) => void brokers.set(id, { ...brokers.get(id), ...change }),
-    move: (topic, to) => void owners.set(topic, to),
+    move(topic, to) {
+      owners.set(topic, to);
+      byOwner = undefined;
+    },
     sample(second, only = [...brokers.keys()]) {
       for (const id of only) {
         const { hasAgent = true, lie } = brokers.get(id) ?? {};
@@ -144,8 +152,9 @@ export function createTestCluster(
           readings.set(`uid-of-pod-${id}`, { sample: measure(id), seenAt: at(second), usable: lie ?? true });
       }
     },
+    snapshot: snapshotAt,
     observation(second) {
-      const snapshot = facts(second);
+      const snapshot = snapshotAt(second);
       const known: ReadonlyMap<string, BrokerFacts> = judgeBrokers(snapshot);
       return { now: at(second), metadata: snapshot.metadata, brokers: known, readings: new Map(readings) };
     },
