@@ -18,20 +18,26 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function* snapshotLines({ resources, brokers, topics, capacity, loads, owner }: PlannerInput): Generator<string> {
+const LINES_PER_BLOCK = 10_000;
+
+function* snapshotBlocks({ resources, brokers, topics, capacity, loads, owner }: PlannerInput): Generator<string> {
   const width = resources.length;
   const row = (values: Float64Array, at: number) => [...values.subarray(at * width, at * width + width)];
   const described = brokers.map((id, index) => ({ id, capacity: row(capacity, index) }));
   yield `${JSON.stringify({ kind: 'ClusterSnapshot', version: 1, resources, brokers: described })}\n`;
-  for (const [index, topic] of topics.entries()) {
-    yield `${JSON.stringify({ topic, broker: brokers[owner[index] ?? 0], load: row(loads, index) })}\n`;
+  for (let from = 0; from < topics.length; from += LINES_PER_BLOCK) {
+    const lines = topics.slice(from, from + LINES_PER_BLOCK).map((topic, offset) => {
+      const index = from + offset;
+      return JSON.stringify({ topic, broker: brokers[owner[index] ?? 0], load: row(loads, index) });
+    });
+    yield `${lines.join('\n')}\n`;
   }
 }
 
 it('a million topics on a thousand brokers are planned within 700 MiB', async () => {
   const path = join(folder, 'million.ndjson.gz');
   await pipeline(
-    Readable.from(snapshotLines(skewedCluster(1_000, 1_000_000, 5, 42)), { objectMode: false }),
+    Readable.from(snapshotBlocks(skewedCluster(1_000, 1_000_000, 5, 42)), { objectMode: false }),
     createGzip({ level: 1 }),
     createWriteStream(path),
   );
@@ -45,4 +51,4 @@ it('a million topics on a thousand brokers are planned within 700 MiB', async ()
   expect({ exitCode, inBand }).toEqual({ exitCode: 0, inBand: true });
   expect(moves.length).toBeLessThanOrEqual(1.4 * bounds.moves);
   expect(largestMemoryMiB).toBeLessThan(700);
-});
+}, 600_000);
