@@ -24,7 +24,7 @@ export function planTable(report: PlanReport): string {
     .concat('\n');
 }
 
-function headline({ moves, topics, brokers, inBand, band, mode, hash }: PlanReport): string {
+function headline({ moves, topics, brokers, inBand, band, mode, blocked, hash }: PlanReport): string {
   const range = `${percent(band.lowest)} to ${percent(band.highest)} of the mean`;
   const what =
     moves.length === 0
@@ -38,7 +38,8 @@ function headline({ moves, topics, brokers, inBand, band, mode, hash }: PlanRepo
     ScaleOut: inBand
       ? `every broker ends within the band, ${range}`
       : `not every broker ends within the band, ${range}`,
-    Drain: 'only what must leave its broker',
+    Drain:
+      blocked.length === 0 ? 'all that must leave its broker does' : `${number(blocked.length)} that must leave CANNOT`,
   };
   return `Plan ${hash}: ${what}; ${goals[mode]}.`;
 }

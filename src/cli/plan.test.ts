@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { MoveReason } from '../core/planner/input.ts';
+import { Refusal } from '../core/planner/rules.ts';
+import { heldBack } from '../core/policy/apply-policy.ts';
 import { runPlan } from './plan.ts';
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/plan.md'), 'utf8');
@@ -11,6 +14,8 @@ const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/plan.md'), '
 function block(language: string): string {
   return new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(DOCUMENT)?.[1] ?? '';
 }
+
+const MOVE_REASONS: readonly MoveReason[] = ['Drain', 'NotAllowed', 'Spread', 'Relieve', 'Fill', 'Exchange'];
 
 const SNAPSHOT = block('ndjson');
 const POLICY = block('yaml');
@@ -58,6 +63,21 @@ describe('modes', () => {
     expect(new Set(moves.map((move: { from: string }) => move.from))).toEqual(new Set([from]));
   });
 
+  it('drain waits for no window and no hourly limit', async () => {
+    written('policy.yaml', POLICY);
+
+    const { out } = await plan(
+      ...['--snapshot', 'cluster.ndjson', '--policy', 'policy.yaml', '--mode', 'drain', '--broker', 'b0', '-o', 'json'],
+    );
+
+    const { moves, waves, durationSeconds } = JSON.parse(out);
+    expect({ moves: moves.length, waves: waves.length, durationSeconds }).toEqual({
+      moves: 6,
+      waves: 1,
+      durationSeconds: 60,
+    });
+  });
+
   it('drain names what cannot leave', async () => {
     const { out } = await plan('--snapshot', 'cluster.ndjson', '-o', 'json', '--mode', 'drain', '--broker', 'b1');
 
@@ -76,6 +96,15 @@ describe('modes', () => {
       err: '--mode scale-out: name the new brokers with --broker, since none in the snapshot is without topics\n',
     });
   });
+});
+
+describe('the documentation', () => {
+  it.each([...Object.keys(heldBack), ...Object.keys(Refusal).filter((name) => name !== 'None'), ...MOVE_REASONS])(
+    'names %s',
+    (word) => {
+      expect(DOCUMENT).toContain(`\`${word}\``);
+    },
+  );
 });
 
 describe('a topic that the policy holds back', () => {

@@ -6,7 +6,7 @@ import { BrokerRole, type PlanMode, type PlannerInput } from '../core/planner/in
 import { plan } from '../core/planner/plan.ts';
 import { createSnapshotReader, type PlannerSnapshot } from '../core/planner/snapshot-reader.ts';
 import { applyPolicy } from '../core/policy/apply-policy.ts';
-import { cutIntoWaves } from '../core/policy/waves.ts';
+import { cutIntoWaves, type WaveInput } from '../core/policy/waves.ts';
 import { answerJson, answerQuestion, answerText } from './plan-answer.ts';
 import { type PlanCommand, parsePlanCommand, usage } from './plan-options.ts';
 import { planJson, reportPlan } from './plan-report.ts';
@@ -54,7 +54,7 @@ function makePlan(
   snapshot: PlannerSnapshot,
   { loadMs, nowMs }: { readonly loadMs: number; readonly nowMs: number },
 ): string | Problem {
-  const { rebalance, rules, calendar } = policy;
+  const { rebalance, rules } = policy;
   const { mode } = command;
   const brokers = chosenBrokers(command.brokers, mode, snapshot.input);
   if (isProblem(brokers)) return brokers;
@@ -70,10 +70,20 @@ function makePlan(
     if (isProblem(answer)) return answer;
     return command.output === 'json' ? answerJson(answer) : answerText(answer);
   }
-  const waves = cutIntoWaves({ input, plan: made, limits: rebalance.limits, calendar, nowMs });
+  const waves = cutIntoWaves({ input, plan: made, nowMs, ...pace(policy, mode) });
   const band = options.band ?? { above: 0, below: 0 };
   const report = reportPlan({ input, plan: made, waves, mode, band, notes, nowMs, loadMs, planMs });
   return command.output === 'json' ? planJson(report) : planTable(report);
+}
+
+/** Windows and hourly limits are for balance: who drains a broker wants it empty now. */
+function pace({ rebalance, calendar }: PolicyFile, mode: PlanMode): Pick<WaveInput, 'limits' | 'calendar'> {
+  if (mode !== 'Drain') return { limits: rebalance.limits, calendar };
+  const { maxConcurrentMoves } = rebalance.limits;
+  return {
+    limits: { maxConcurrentMoves, maxMovesPerHour: Infinity, maxMovedLoadPercentPerHour: Infinity },
+    calendar: noPolicy.calendar,
+  };
 }
 
 /** Indexes of the brokers that the mode is about. */
