@@ -172,20 +172,19 @@ describe('a leader that starts against an API server that lags', () => {
     const old = await startLeading();
     await endBroker(1);
     await startBroker(1);
-    await old.process.stop(0);
+    await old.process.stop();
 
     proxy.lag();
     const before = proxy.requests.length;
-    const startedAt = performance.now();
     await startLeading();
-    while (performance.now() - startedAt < 20_000) await untilServed('stale', 3);
-    const seconds = (performance.now() - startedAt) / 1000;
+    // One a second: as often as it looks for something to report.
+    await until(() => mostWrites(before, '/leases/') >= 15, { what: '15 renewals', timeoutMs: 60_000 });
+    const written = { loads: mostWrites(before, '/brokerloads/'), policy: mostWrites(before, '/rebalancepolicies/') };
     proxy.heal();
 
-    // Once, and then at most every ten seconds (design §3).
-    expect(mostWrites(before, '/brokerloads/')).toBeGreaterThan(0);
-    expect(mostWrites(before, '/brokerloads/')).toBeLessThanOrEqual(2 + seconds / 10);
-    expect(mostWrites(before, '/rebalancepolicies/')).toBeLessThanOrEqual(2 + seconds);
+    expect(written.loads).toBe(1);
+    // Its topics and its authority change while it starts.
+    expect(written.policy).toBeLessThanOrEqual(6);
   });
 });
 
