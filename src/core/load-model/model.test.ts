@@ -175,6 +175,32 @@ describe('a move', () => {
     expect(usage(model.picture(), '1', 'cpu')).toBeGreaterThan(before + 0.1);
   });
 
+  it('of an idle topic holds up no sample either', () => {
+    const cluster = createTestCluster(THREE, { ...topics('1', 20, 30), ...topics('2', 20, 30), ...topics('3', 20, 0) });
+    const model = watched(cluster);
+    cluster.move('/default/3-0', '1');
+    model.observe(cluster.observation(301));
+    const before = usage(model.picture(), '1', 'cpu') ?? 0;
+
+    cluster.setBroker('1', { idleCpu: 1.1 });
+    watch(cluster, model, 310, 310);
+
+    expect(usage(model.picture(), '1', 'cpu')).toBeGreaterThan(before + 0.1);
+  });
+
+  it('leaves the topic with what it does; what its former owner says of it later does not count', () => {
+    const cluster = hot();
+    const model = watched(cluster);
+    const before = loadOf(model.picture(), '/default/1-0', 'networkIn') ?? Number.NaN;
+    cluster.setTopic('/default/1-0', { kilobytesIn: 900 });
+    cluster.sample(305);
+
+    cluster.move('/default/1-0', '2');
+    model.observe(cluster.observation(306));
+
+    expect(loadOf(model.picture(), '/default/1-0', 'networkIn')).toBeCloseTo(before, 6);
+  });
+
   it('is forgotten by nobody when everything is read anew and topics get other numbers', () => {
     const cluster = hot();
     const model = watched(cluster);
@@ -313,6 +339,22 @@ describe('what is not known', () => {
 
     expect(input.roles?.[3]).toBe(BrokerRole.Draining);
     expect(input.immovable).toBeUndefined();
+    const liar = createTestCluster(
+      { ...THREE, '4': { mode: 'draining' }, '5': { lie: 'a lie' } },
+      {
+        ...even(),
+        ...topics('4', 20, 50),
+        ...topics('5', 20, 50),
+      },
+    );
+    const beside = watched(liar).picture().input;
+    const level = (broker: number) =>
+      (brokerLoads(beside)[broker * beside.resources.length] ?? 0) /
+      ((meanUtilisation(beside, brokerLoads(beside))[0] ?? 0) *
+        (beside.capacity[broker * beside.resources.length] ?? 0));
+    // With what drains to come, the three are below the mean; who is not known is at it.
+    expect(level(0)).toBeLessThan(0.9);
+    expect(level(4)).toBeCloseTo(1, 9);
     expect(loadOf(model.picture(), '/default/4-0', 'cpu')).toBeCloseTo(
       loadOf(model.picture(), '/default/1-0', 'cpu') ?? 0,
       6,
@@ -353,6 +395,16 @@ describe('a resource is not planned', () => {
     expect(reasonsOf(watched(cluster).picture()).memory).toBe('Unexplained');
   });
 
+  it('if brokers hardly differ in the number of topics: then the line could point anywhere', () => {
+    const cluster = createTestCluster(THREE, {
+      ...topics('1', 61, 30),
+      ...topics('2', 60, 30),
+      ...topics('3', 60, 30),
+    });
+
+    expect(reasonsOf(watched(cluster).picture()).memory).toBe('Unexplained');
+  });
+
   it('if memory differs between two brokers: a line goes through any two points', () => {
     const cluster = createTestCluster({ '1': {}, '2': {} }, { ...topics('1', 60, 30), ...topics('2', 20, 30) });
 
@@ -386,6 +438,19 @@ describe('capacities', () => {
     }
     expect(picture.brokers.map(({ capacity }) => capacity.cpu)).toEqual([2, 2, 4]);
     expect(picture.brokers[0]?.capacity.topics).toBeNull();
+  });
+
+  it('are by size also when one of many is not known', () => {
+    const cluster = createTestCluster(
+      { '1': { cpuLimit: 2 }, '2': { cpuLimit: 2 }, '3': { cpuLimit: 4 }, '4': { hasAgent: false } },
+      { ...topics('1', 20, 50), ...topics('2', 20, 50), ...topics('3', 40, 50), ...topics('4', 20, 50) },
+    );
+
+    const { brokers, input } = watched(cluster).picture();
+
+    expect(brokers.map(({ isKnown }) => isKnown)).toEqual([true, true, true, false]);
+    expect(brokers[2]?.level.topics).toBeCloseTo(brokers[0]?.level.topics ?? 0, 9);
+    expect([...input.capacity].every((capacity) => capacity > 0)).toBe(true);
   });
 
   it('are those of the node where a broker has no limit', () => {
@@ -463,6 +528,54 @@ describe('what agents say of topics', () => {
     expect(big / small).toBeCloseTo(10, 0);
   });
 
+  const noRest = { topics: 0, figures: [0, 0, 0, 0, 0, 0, 0, 0] };
+
+  function afterHearing(...entries: readonly (readonly [string, ...(number | null)[]])[]) {
+    const cluster = createTestCluster(THREE, {
+      ...topics('1', 20, 50),
+      ...topics('2', 20, 50),
+      ...topics('3', 20, 50),
+    });
+    const model = watched(cluster);
+    for (const [index, entry] of entries.entries()) {
+      model.noteTopics({
+        broker: '1',
+        seenAt: at(301 + index),
+        report: { complete: false, entries: [entry], rest: noRest },
+      });
+    }
+    model.observe(cluster.observation(305));
+    return model.picture();
+  }
+
+  it('is scaled down where it would be more than was measured of all of them together', () => {
+    const picture = afterHearing(['/default/1-0', ...columnsOf(null, null, 90_000)]);
+    const { input } = picture;
+    const networkIn = input.resources.indexOf('networkIn');
+
+    const sum = [...input.owner.keys()]
+      .filter((topic) => input.owner[topic] === 0)
+      .reduce((total, topic) => total + (input.loads[topic * input.resources.length + networkIn] ?? 0), 0);
+    expect(sum).toBeCloseTo(usage(picture, '1', 'networkIn') ?? 0, 3);
+    expect(input.background?.[networkIn]).toBeCloseTo(0, 3);
+  });
+
+  it('of CPU counts only if it covers the traffic', () => {
+    const picture = afterHearing(['/default/1-0', ...columnsOf(0.01, null, 50)]);
+
+    expect(loadOf(picture, '/default/1-1', 'cpu')).toBeGreaterThan(0.05);
+  });
+
+  it('stays when the next report does not know it', () => {
+    const picture = afterHearing(
+      ['/default/1-0', ...columnsOf(null, 7000, 50)],
+      ['/default/1-0', ...columnsOf(null, null, 50)],
+    );
+
+    expect(picture.unplanned.find(({ resource }) => resource === 'backlog')?.reason).toBe('Unknown');
+    expect(usage(picture, '1', 'backlog')).toBe(7000);
+  });
+
   it('is left out of topics that another broker has', () => {
     const cluster = createTestCluster(THREE, {
       ...topics('1', 20, 50),
@@ -481,7 +594,7 @@ describe('what agents say of topics', () => {
           ['/default/2-0', ...columnsOf(9, 9, 9000)],
           ['/default/unheard-of', ...columnsOf(9, 9, 9000)],
         ],
-        rest: { topics: 0, figures: [0, 0, 0, 0, 0, 0, 0, 0] },
+        rest: noRest,
       },
     });
     model.observe(cluster.observation(302));

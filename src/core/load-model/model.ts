@@ -157,8 +157,7 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
     for (const resource of measuredResources) {
       const figure = figures[resource];
       const before = state.measured[resource];
-      state.measured[resource] =
-        Number.isNaN(before) || Number.isNaN(figure) ? figure : before + weight * (figure - before);
+      state.measured[resource] = Number.isNaN(before) ? figure : before + weight * (figure - before);
     }
     state.sampledAt = seenAt;
   }

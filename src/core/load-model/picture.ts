@@ -56,10 +56,12 @@ export function takePicture(look: Look, options: PictureOptions = {}): LoadPictu
   const table = topics ? topicRows({ look, rows, planned, isKnown, whyImmovable }) : lumps(rows, planned);
 
   const background = totalsOf(rows, planned, isKnown);
-  for (const [topic, owner] of table.owner.entries()) {
-    for (let resource = 0; resource < planned.length; resource++) {
-      const at = owner * planned.length + resource;
-      background[at] = (background[at] as number) - (table.loads[topic * planned.length + resource] as number);
+  const width = planned.length;
+  for (let topic = 0; topic < table.owner.length; topic++) {
+    const row = (table.owner[topic] as number) * width;
+    for (let resource = 0; resource < width; resource++) {
+      background[row + resource] =
+        (background[row + resource] as number) - (table.loads[topic * width + resource] as number);
     }
   }
   const input: PlannerInput = {

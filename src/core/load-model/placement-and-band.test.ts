@@ -40,8 +40,8 @@ function run(ranking: EffectiveRanking, heedsBand: boolean): Outcome {
     paper.sample(second);
     const observation = paper.observation(second);
     model.observe(observation);
-    const picture = model.picture({ resources: RESOURCES });
-    const balance = balanceOf(picture, DETECTION.band.above);
+    const look = model.picture({ resources: RESOURCES, topics: false });
+    const balance = balanceOf(look, DETECTION.band.above);
     if (second >= 0 && second % 20 === 0) {
       const snapshot = paper.snapshot(second);
       const seen = heedsBand ? { ...snapshot, balance } : snapshot;
@@ -49,9 +49,10 @@ function run(ranking: EffectiveRanking, heedsBand: boolean): Outcome {
       placed[owner] = (placed[owner] ?? 0) + 1;
       paper.setTopic(`/default/new-${second}`, { owner, kilobytesIn: 10 });
     }
-    const seen = detect({ input: picture.input, options: DETECTION, previous: state, nowSeconds: second });
+    const seen = detect({ input: look.input, options: DETECTION, previous: state, nowSeconds: second });
     state = seen.state;
     if (seen.verdict !== 'Imbalanced') continue;
+    const picture = model.picture({ resources: RESOURCES });
     for (const { topic, to } of plan(picture.input, { band: DETECTION.band }).moves) {
       const name = picture.input.topics[topic] ?? '';
       paper.move(name, picture.input.brokers[to]);

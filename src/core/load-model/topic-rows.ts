@@ -56,7 +56,8 @@ export function topicRows({ look, rows, planned, isKnown, whyImmovable }: TopicR
   let count = 0;
   for (let number = 0; number < numbers.size; number++) if (rowOf(number) >= 0) count++;
   const reasons: string[] = [];
-  const table = tableFor(count, planned.length, reasons);
+  const resources = planned.map(({ resource }) => resource);
+  const table = tableFor(count, resources.length, reasons);
   let topic = 0;
   for (let number = 0; number < numbers.size; number++) {
     const row = rowOf(number);
@@ -69,9 +70,9 @@ export function topicRows({ look, rows, planned, isKnown, whyImmovable }: TopicR
     table.connections[topic] = orZero(columns.connections[number]);
     const reason = whyImmovable(number) ?? (isUsable ? undefined : METRICS_UNUSABLE);
     if (reason !== undefined) table.immovable[topic] = codeOf(reason, reasons);
-    for (const [index, { resource }] of planned.entries()) {
-      const load = isUsable ? loadOf(look.attribution, columns, resource, number, slot) : 0;
-      table.loads[topic * planned.length + index] = load;
+    for (let index = 0; isUsable && index < resources.length; index++) {
+      const resource = resources[index] as LoadResource;
+      table.loads[topic * resources.length + index] = loadOf(look.attribution, columns, resource, number, slot);
     }
     topic++;
   }
