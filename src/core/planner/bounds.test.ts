@@ -1,5 +1,6 @@
 /** What sets the balance, each case with the one constraint that binds. */
 import { describe, expect, it } from 'vitest';
+import { constrainedCluster, messagingCluster } from '../../../bench/planner/workloads.ts';
 import { clusterOf, topicsOf } from './cluster-builder.ts';
 import { BrokerRole, type PlannerInput } from './input.ts';
 import { domainsByLabel, ruleByLabels } from './labels.ts';
@@ -114,6 +115,66 @@ describe('the lowest max/mean, and what sets it', () => {
     expect(made.after[1]?.maxOverMean).toBeCloseTo(50 / (110 / 5));
     expect(made.bindingConstraint).toBe('what may not move from broker b0: memory cannot go below 2.27 × mean');
     expect(made.blocked).toEqual([]);
+  });
+});
+
+/** Written from the definition: the largest topic of each resource on the largest broker, of the mean. */
+function largestTopics(input: PlannerInput): readonly { readonly topic: number; readonly level: number }[] {
+  const width = input.resources.length;
+  return input.resources.map((_, resource) => {
+    const column = (values: Float64Array): number[] => [...values].filter((_, at) => at % width === resource);
+    const loads = column(input.loads);
+    const capacity = column(input.capacity);
+    const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+    const most = Math.max(...loads);
+    const mean = sum(loads) / sum(capacity);
+    return { topic: loads.indexOf(most), level: most / (mean * Math.max(...capacity)) };
+  });
+}
+
+describe('generated clusters', () => {
+  const shape = { brokers: 60, topics: 6_000, width: 4, emptyBrokers: 6 } as const;
+
+  it.each([
+    { name: 'equal brokers', sizes: [1] },
+    { name: 'brokers of 1:1:2', sizes: [1, 1, 2] },
+  ])('with uncapped heavy tails on $name are bound by their largest topic, which is named', ({ sizes }) => {
+    const input = messagingCluster({ ...shape, sizes, tail: { kind: 'LogNormal', sigma: 2 } }, 5);
+    const largest = largestTopics(input);
+    const tightest = largest.reduce((best, one) => (one.level > best.level ? one : best));
+
+    const made = plan(input);
+
+    for (const [resource, { level }] of largest.entries()) expect(made.bounds.balance[resource]).toBeCloseTo(level);
+    expect(made.bindingConstraint).toBe(
+      `topic ${input.topics[tightest.topic]} alone: ${input.resources[largest.indexOf(tightest)]} cannot go below ${tightest.level.toFixed(2)} × mean`,
+    );
+    expect(made.after[largest.indexOf(tightest)]?.maxOverMean).toBeLessThan(1.1 * tightest.level);
+  });
+
+  it('of 1:1:2 with capped topics have no bound but the mean, and none binds', () => {
+    const sizes = [1, 1, 2];
+    const made = plan(messagingCluster({ ...shape, sizes, tail: { kind: 'Zipf', exponent: 0.9 }, cap: 0.1 }, 5));
+
+    expect(made.bounds.balance).toEqual([1, 1, 1, 1]);
+    expect(made.inBand).toBe(true);
+    expect(made.bindingConstraint).toBe('none: every resource of every broker is within the band');
+    expect(made.gap.balance.every((gap) => gap <= 0.09 + 1e-9)).toBe(true);
+  });
+
+  it('with all constraints at once name what stays against a rule, and follow every other rule', () => {
+    const input = constrainedCluster(1);
+
+    const made = plan(input, { headroom: 0.9 });
+
+    expect(made.bindingConstraint).toMatch(/^topic \S+ and \d+ more cannot leave broker b\d+ \(\w+\): Excluded$/);
+    expect(new Set(made.blocked.map(({ because }) => because))).toEqual(new Set(['Excluded']));
+    for (const { topic, to } of made.moves) {
+      const rule = input.placement?.rules[input.placement.of[topic] ?? -1];
+      expect(rule?.allowed[to] ?? 1).toBe(1);
+      expect(input.roles?.[to]).toBe(BrokerRole.Active);
+    }
+    expect(made.moves.length / made.bounds.moves).toBeLessThan(1.4);
   });
 });
 
