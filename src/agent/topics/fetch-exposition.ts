@@ -20,7 +20,7 @@ export interface ExpositionLimits {
  *
  * @returns null when the body was complete or was stopped, else why it was not; pieces may have been handed on then.
  */
-export type FetchExposition = (onChunk: (chunk: Uint8Array) => 'more' | 'stop') => Promise<Problem | null>;
+export type FetchExposition = (onChunk: (chunk: Buffer) => 'more' | 'stop') => Promise<Problem | null>;
 
 export interface FetchOptions {
   readonly endpoint: Endpoint;
@@ -39,7 +39,7 @@ const bufferBytes = 65_536;
  * are missing would look like new ones the next time.
  */
 export function createExpositionClient({ endpoint, limits }: FetchOptions): FetchExposition {
-  const buffer = new Uint8Array(bufferBytes);
+  const buffer = Buffer.alloc(bufferBytes);
   const { ip, port, path } = endpoint;
   const host = ip.includes(':') ? `[${ip}]` : ip;
   const request = [
@@ -83,13 +83,13 @@ export function createExpositionClient({ endpoint, limits }: FetchOptions): Fetc
 }
 
 interface AnswerReader {
-  readonly push: (chunk: Uint8Array) => 'more' | 'complete' | Problem;
+  readonly push: (chunk: Buffer) => 'more' | 'complete' | Problem;
   /** What was missing when the connection ended. */
   readonly missing: () => string;
 }
 
 interface AnswerReaderOptions {
-  readonly onChunk: (chunk: Uint8Array) => 'more' | 'stop';
+  readonly onChunk: (chunk: Buffer) => 'more' | 'stop';
   readonly maxBodyBytes: number;
 }
 

@@ -87,7 +87,7 @@ describe('a broker with 20,000 topics', () => {
         yield `${metric}{broker="7",topic="/default/orders-eu-west-${rank}"} ${value}\n`;
       }
     }
-    yield `danube_broker_topics_owned{broker="7"} ${count}\n`;
+    yield `# TYPE danube_broker_topics_owned gauge\ndanube_broker_topics_owned{broker="7"} ${count}\n`;
   }
 
   it('is read within a few buffers, and its largest topics are told with their shares', {

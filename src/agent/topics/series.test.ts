@@ -122,6 +122,14 @@ describe('a series is not read', () => {
     expect(read(topicLine(labels, rest))).toMatchObject({ figures: [], unreadable: 1 });
   });
 
+  it('among those of a metric that is not wanted, all of which are passed over', () => {
+    const text = '# TYPE danube_wal_append_total counter\ndanube_wal_append_total{topic="a"} 1\n';
+    const unwanted = 'danube_topic_bytes_in_total{topic="b"} 2\n# HELP danube_topic_bytes_in_total Bytes\n';
+    const type = '# TYPE danube_topic_bytes_in_total counter\n';
+
+    expect(read(text + unwanted + type + topicLine('topic="c"')).figures).toMatchObject([{ topic: 'c' }]);
+  });
+
   it('beyond the end of its line', () => {
     expect(read('danube_topic_bytes_in_total{\ntopic="a"} 7\n').figures).toEqual([]);
     expect(read('danube_topic_bytes_in_total{topic="a"}\n 7\n').figures).toEqual([]);

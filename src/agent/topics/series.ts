@@ -26,14 +26,18 @@ export interface SeriesHandler {
 }
 
 export interface SeriesReader {
-  /** Reads one line of the exposition; what is not wanted costs a few comparisons and allocates nothing. */
-  readonly readLine: (bytes: Uint8Array, start: number, end: number) => void;
+  /**
+   * Reads one line of the exposition; what is not wanted costs a few comparisons and allocates nothing. Says `skip` when
+   * a metric begins that is not wanted: its lines follow each other, and the next metric begins with a comment.
+   */
+  readonly readLine: (bytes: Uint8Array, start: number, end: number) => 'next' | 'skip';
   /** Wanted lines left out so far because they could not be read: broken, or a value that counts nothing. */
   readonly unreadable: () => number;
 }
 
 const space = 0x20;
 const quote = 0x22;
+const numberSign = 0x23;
 const comma = 0x2c;
 const equals = 0x3d;
 const backslash = 0x5c;
@@ -41,6 +45,7 @@ const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
 const wanted: readonly Uint8Array[] = [...topicMetrics, topicsOwnedMetric].map((name) => Buffer.from(name));
+const typeComment: Uint8Array = Buffer.from('# TYPE ');
 const topicLabel: Uint8Array = Buffer.from('topic');
 const brokerLabel: Uint8Array = Buffer.from('broker');
 
@@ -111,18 +116,26 @@ export function createSeriesReader({ onTopicFigure, onTopicsOwned }: SeriesHandl
     onTopicFigure(metric, bytes, topic.start, topic.end, value);
   }
 
+  function readSeries(metric: number, bytes: Uint8Array, start: number, end: number): void {
+    topic.start = -1;
+    broker.start = -1;
+    let at = start + (wanted[metric]?.length ?? 0);
+    if (bytes[at] === openBrace) at = readLabels(bytes, at + 1, end);
+    if (at !== -1 && metric < topicMetrics.length && topic.start === -1) return;
+    const value = at === -1 || bytes[at] !== space ? Number.NaN : readValue(bytes, at + 1, end);
+    if (Number.isNaN(value)) unreadable += 1;
+    else handOn(metric, bytes, value);
+  }
+
   return {
     readLine(bytes, start, end) {
+      if (bytes[start] === numberSign) {
+        const isType = isText(bytes, start, Math.min(end, start + typeComment.length), typeComment);
+        return isType && findWanted(bytes, start + typeComment.length, end) === -1 ? 'skip' : 'next';
+      }
       const metric = findWanted(bytes, start, end);
-      if (metric === -1) return;
-      topic.start = -1;
-      broker.start = -1;
-      let at = start + (wanted[metric]?.length ?? 0);
-      if (bytes[at] === openBrace) at = readLabels(bytes, at + 1, end);
-      if (at !== -1 && metric < topicMetrics.length && topic.start === -1) return;
-      const value = at === -1 || bytes[at] !== space ? Number.NaN : readValue(bytes, at + 1, end);
-      if (Number.isNaN(value)) unreadable += 1;
-      else handOn(metric, bytes, value);
+      if (metric !== -1) readSeries(metric, bytes, start, end);
+      return 'next';
     },
     unreadable: () => unreadable,
   };
