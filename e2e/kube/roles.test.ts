@@ -50,10 +50,22 @@ const shipped = operatorManifests([]).filter(({ kind }) => kind !== 'Deployment'
 const roles = shipped.filter(
   ({ kind, metadata }) => ['ClusterRole', 'Role'].includes(kind) && metadata.name === 'danube-load-manager',
 ) as Role[];
+const rolesForPeople = shipped.filter(
+  ({ kind, metadata }) => kind === 'ClusterRole' && metadata.name !== 'danube-load-manager',
+) as Role[];
+
 /** Every verb of every rule, as one case. */
-const grants = roles.flatMap((role) =>
-  role.rules.flatMap((rule) => rule.verbs.map((verb) => ({ role, rule, verb, what: `${verb} ${rule.resources}` }))),
-);
+function grantsOf(of: readonly Role[]) {
+  return of.flatMap((role) =>
+    role.rules.flatMap((rule) => rule.verbs.map((verb) => ({ role, rule, verb, what: `${verb} ${rule.resources}` }))),
+  );
+}
+
+function without({ role, rule, verb }: { readonly role: Role; readonly rule: Rule; readonly verb: string }): Role {
+  const verbs = rule.verbs.filter((other) => other !== verb);
+  const rules = role.rules.map((each) => (each === rule ? { ...each, verbs } : each));
+  return { ...role, rules: rules.filter((each) => each.verbs.length > 0) };
+}
 
 let plane: ControlPlane;
 let admin: KubeClient;
@@ -82,7 +94,7 @@ afterAll(async () => {
 });
 
 afterEach(async () => {
-  await applyManifests(plane.adminKubeconfig, roles);
+  await applyManifests(plane.adminKubeconfig, [...roles, ...rolesForPeople]);
 });
 
 /** Ends at the first event: of what is there, a watch tells at once. */
@@ -156,12 +168,8 @@ describe('with the roles that we ship', () => {
     await workAsOperator();
   });
 
-  it.each(grants)('and without $what, it cannot', async ({ role, rule, verb }) => {
-    const verbs = rule.verbs.filter((other) => other !== verb);
-    const rules = role.rules
-      .map((each) => (each === rule ? { ...each, verbs } : each))
-      .filter((each) => each.verbs.length > 0);
-    await applyManifests(plane.adminKubeconfig, [{ ...role, rules }]);
+  it.each(grantsOf(roles))('and without $what, it cannot', async ({ role, rule, verb }) => {
+    await applyManifests(plane.adminKubeconfig, [without({ role, rule, verb })]);
 
     // The API server takes note of a changed role a moment later.
     const refusal = await until(
@@ -214,6 +222,72 @@ describe('with the roles that we ship', () => {
       expect(rights.map(describeRule).sort()).toEqual(expected.flatMap(({ rules }) => rules.map(describeRule)).sort());
     },
   );
+});
+
+/** What kubectl sends for people, one request per verb; what writes is a dry run. */
+async function request(verb: string, plural: string, user: string): Promise<void> {
+  const path = `/apis/${apiVersion}/namespaces/${BROKER_NAMESPACE}/${plural}`;
+  const name = plural === POLICIES.plural ? POLICY_NAME : POD.name;
+  const object = await admin.raw<KubeObject>('GET', `${path}/${name}`);
+  const as = { 'impersonate-user': user };
+  const fresh = { ...object, metadata: { namespace: BROKER_NAMESPACE, name: 'another' } };
+  const merge = { ...as, 'content-type': 'application/merge-patch+json' };
+  const calls: Readonly<Record<string, () => Promise<unknown>>> = {
+    get: () => admin.raw('GET', `${path}/${name}`, undefined, as),
+    list: () => admin.raw('GET', path, undefined, as),
+    watch: () => admin.raw('GET', `${path}?watch=true&timeoutSeconds=1`, undefined, as).catch(ignoreNoEvents),
+    create: () => admin.raw('POST', `${path}?dryRun=All`, fresh, as),
+    update: () => admin.raw('PUT', `${path}/${name}?dryRun=All`, object, as),
+    patch: () => admin.raw('PATCH', `${path}/${name}?dryRun=All`, { metadata: { labels: { a: 'b' } } }, merge),
+    delete: () => admin.raw('DELETE', `${path}/${name}?dryRun=All`, undefined, as),
+    deletecollection: () => admin.raw('DELETE', `${path}?dryRun=All`, undefined, as),
+  };
+  const call = calls[verb];
+  if (call === undefined) throw new Error(`no request is known that needs the verb ${verb}: add one`);
+  await call();
+}
+
+/** A watch is a stream of events and not one object; that it was opened is what counts. */
+function ignoreNoEvents(error: unknown): void {
+  if (!(error instanceof KubeError && error.status === 0 && error.cause instanceof SyntaxError)) throw error;
+}
+
+describe('people with the roles that we ship', () => {
+  const user = 'somebody';
+
+  it.each(grantsOf(rolesForPeople))('can $what, and not without that verb', async ({ role, rule, verb }) => {
+    await applyManifests(plane.adminKubeconfig, [
+      {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'ClusterRoleBinding',
+        metadata: { name: role.metadata.name },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role.metadata.name },
+        subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: user }],
+      },
+    ]);
+    await ensureBrokerLoad(admin, policy, POD.name);
+    for (const plural of rule.resources) {
+      // The API server takes note of a binding, and of a changed role, a moment later.
+      await until(() => request(verb, plural, user).then(() => true), {
+        what: `${user} to be let ${verb} ${plural}`,
+        timeoutMs: 10_000,
+      });
+    }
+
+    await applyManifests(plane.adminKubeconfig, [without({ role, rule, verb })]);
+
+    for (const plural of rule.resources) {
+      const refusal = await until(
+        () =>
+          request(verb, plural, user).then(
+            () => undefined,
+            (error: unknown) => error,
+          ),
+        { what: `${verb} on ${plural} to be refused`, timeoutMs: 10_000 },
+      );
+      expect(refusal).toMatchObject({ status: 403, reason: 'Forbidden' });
+    }
+  });
 });
 
 function describeRule({ apiGroups, resources, resourceNames = [], verbs }: Rule): string {
