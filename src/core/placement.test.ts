@@ -154,6 +154,38 @@ describe('a topic without an owner heeds the band', () => {
     expect(placementOf({ ...since, balance: balance(levels) }).place(NOBODY)).toBe('3');
   });
 
+  it('their number counts as soon as they have an owner, whatever is known of their load', () => {
+    const many = { levels: { topics: 1 }, topics: 10, measuredTopics: 0 };
+    const snapshot = buildSnapshot({
+      brokers: [{ id: '1' }, { id: '2' }],
+      topics: [...topics('1', 20), ...topics('2', 10)],
+      balance: {
+        brokers: new Map([
+          ['1', many],
+          ['2', many],
+        ]),
+        highestLevel: 2,
+      },
+    });
+
+    const [first, second] = rankingInputs(snapshot, [...judgeBrokers(snapshot).values()]);
+
+    // Ten more than the model saw, of fifteen on average.
+    expect(first?.levels?.topics).toBeCloseTo(1 + 10 / 15, 9);
+    expect(second?.levels?.topics).toBe(1);
+  });
+
+  it('topics of which nobody has ever heard anything add nothing: no broker reports them', () => {
+    const silent = { levels: { cpu: 1 }, topics: 10, measuredTopics: 0 };
+    const snapshot = buildSnapshot({
+      brokers: [{ id: '1' }],
+      topics: topics('1', 10),
+      balance: { brokers: new Map([['1', silent]]), highestLevel: 1.05 },
+    });
+
+    expect(rankingInputs(snapshot, [...judgeBrokers(snapshot).values()])[0]?.levels).toEqual({ cpu: 1 });
+  });
+
   it('a broker that the load model does not know counts as one at the mean', () => {
     const known = balance({ '1': 1.05, '2': 0.8 });
     const placement = createPlacement(

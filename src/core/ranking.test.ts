@@ -181,6 +181,16 @@ describe('Weighted and Bottleneck', () => {
     expect(score(bottleneck, ...brokers)).toEqual([50, 150]);
   });
 
+  it('count topics from the first one on, so that a new cluster fills evenly', () => {
+    expect(score(bottleneck, { topicCount: 2 }, { topicCount: 1 }, { topicCount: 0 })).toEqual([200, 100, 0]);
+  });
+
+  it('give the same scores in any order of the brokers, to the last digit', () => {
+    const brokers = [100, 65, 26, 43, 81, 5, 43, 45, 72].map((cpuPercent) => ({ cpuPercent }));
+
+    expect(score(bottleneck, ...brokers.toReversed()).toReversed()).toEqual(score(bottleneck, ...brokers));
+  });
+
   it('go by topics when nothing with a weight is known', () => {
     expect(score(weighted({ networkOut: 1 }), { topicCount: 10 }, { topicCount: 30 })).toEqual([50, 150]);
     expect(score(weighted({ cpu: 1 }), {}, {})).toEqual([0, 0]);
