@@ -50,7 +50,7 @@ export function createTopicListing({ table, cursorPrefix }: ListingOptions): Top
   let reading = 0;
   let observedAt = 0;
   let total = 0;
-  /** The most that an entry has taken: what did not fit once is not tried again. */
+  /** What an entry takes, as measured: how many of them are tried. */
   let entryBytes: number = leastEntryBytes;
   /** The listed topics by number, in the order of their names, and the entries that tell of them. */
   let listed: readonly number[] = [];
@@ -113,8 +113,13 @@ export function createTopicListing({ table, cursorPrefix }: ListingOptions): Top
       const count = Math.floor(bytes / entryBytes);
       const chosen = heaviest(weights, count).map((topic) => ({ topic, entry: entryOf(topic) }));
       const size = gzipSync(JSON.stringify(chosen.map(({ entry }) => entry))).length;
-      if (size <= bytes) return chosen.sort((a, b) => (a.entry[0] < b.entry[0] ? -1 : 1));
-      entryBytes = (size / chosen.length) * 1.05;
+      if (size > bytes) {
+        entryBytes = (size / chosen.length) * 1.05;
+        continue;
+      }
+      // Only where much is left, so that the list keeps its length while its figures change.
+      if (chosen.length === count && size < bytes * 0.7) entryBytes = Math.max(leastEntryBytes, entryBytes * 0.9);
+      return chosen.sort((a, b) => (a.entry[0] < b.entry[0] ? -1 : 1));
     }
   }
 
