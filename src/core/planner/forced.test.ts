@@ -1,0 +1,35 @@
+/** What hard rules ask for: no more than they must. */
+import { expect, it } from 'vitest';
+import { clusterOf } from './cluster-builder.ts';
+import { plan } from './plan.ts';
+
+it('leaves a member of a group where it is once another rule has taken the one that stood too close', () => {
+  const input = clusterOf(['cpu'], { b0: { ruled: [6], beside: [5], rest: [4] }, b1: { other: [15] }, b2: {} });
+
+  const made = plan(
+    {
+      ...input,
+      placement: { of: Int32Array.of(0, -1, -1, -1), rules: [{ name: 'new', allowed: Uint8Array.of(0, 1, 1) }] },
+      spread: { of: Int32Array.of(0, 0, -1, -1), groups: [{ name: 'apart', maxPerBroker: 1 }] },
+    },
+    { mode: 'Drain' },
+  );
+
+  expect(made.moves.map(({ topic, reason }) => [input.topics[topic], reason])).toEqual([['ruled', 'NotAllowed']]);
+});
+
+it('has no wish for a group whose members are far enough apart', () => {
+  const input = clusterOf(['cpu'], { b0: { pinned: [50], hot: [20] }, b1: { apart: [30] }, b2: {} });
+
+  const made = plan(
+    {
+      ...input,
+      immovable: { of: Uint8Array.of(1, 0, 0), reasons: ['Excluded'] },
+      spread: { of: Int32Array.of(0, 1, 0), groups: [{ name: 'apart', maxPerBroker: 1 }, { name: 'alone' }] },
+    },
+    { band: { above: 0.5, below: 0.5 } },
+  );
+
+  expect(made.blocked).toEqual([]);
+  expect(made.moves.map(({ topic, reason }) => [input.topics[topic], reason])).toEqual([['hot', 'Relieve']]);
+});

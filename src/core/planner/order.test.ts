@@ -1,0 +1,36 @@
+/** Where a plan may be cut: never so that a hard rule is broken, or the cluster is worse, until the next cut. */
+import { describe, expect, it } from 'vitest';
+import { clusterOf } from './cluster-builder.ts';
+import type { PlannerInput } from './input.ts';
+import { plan } from './plan.ts';
+
+/** b0 is hot. `shard-0` would even it out, but must not stand beside `shard-1`: they can only change places. */
+function shards(): PlannerInput {
+  const input = clusterOf(['cpu'], { b0: { 'shard-0': [10] }, b1: { 'shard-1': [1] } });
+  return {
+    ...input,
+    background: Float64Array.of(55, 44),
+    spread: { of: Int32Array.of(0, 0), groups: [{ name: 'shards', maxPerBroker: 1 }] },
+  };
+}
+
+describe('an exchange', () => {
+  const band = { above: 0.1, below: 0.1 };
+
+  it('is made where neither of its moves may be made alone', () => {
+    const made = plan(shards(), { band });
+
+    expect(made.inBand).toBe(true);
+    expect(made.moves.map(({ topic, to }) => [topic, to])).toEqual(
+      expect.arrayContaining([
+        [0, 1],
+        [1, 0],
+      ]),
+    );
+  });
+
+  it('is not cut in half by a budget, although its first move alone would balance best', () => {
+    expect(plan(shards(), { band, maxMoves: 1 }).moves).toEqual([]);
+    expect(plan(shards(), { band, maxMoves: 2 }).moves.length).toBe(2);
+  });
+});
