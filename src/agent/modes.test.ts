@@ -1,4 +1,5 @@
 /** The three ways to find the broker's cgroup, and what each kernel tells of it. */
+import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentReport, parseReport } from '../api/agent-report.ts';
@@ -295,6 +296,50 @@ describe('the cgroups of another', () => {
     );
   });
 
+  it('are not taken for the broker’s where the agent shares one of them', () => {
+    const kernel = kernels[1] as FakeKernel;
+    neighbour.arrange(kernel);
+    const { cgroup, mountinfo } = placement(kernel, neighbour.pathOf(kernel));
+    const shared = cgroup?.split('\n').find((it) => it.includes(':memory:'));
+    const own = placement(kernel, `${podPath}/${agentId}`).cgroup ?? '';
+    machine.run({ pid: agentPid, startTicks: 90_000, cgroup: own.replace(/^.*:memory:.*$/m, String(shared)) });
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], cgroup: String(cgroup), mountinfo: String(mountinfo) });
+    machine.write(containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures: idleFigures }));
+    machine.write({ '/sys/fs/cgroup/memory/cgroup.procs': `${pid}\n${agentPid}\n` });
+
+    expect(createModeSampler()()).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining('do not hold the same processes') },
+      cpu: { source: 'proc' },
+    });
+  });
+
+  it('give no pressure where the agent shares the cgroup that counts it', () => {
+    const kernel = kernels[2] as FakeKernel;
+    neighbour.arrange(kernel);
+    const path = neighbour.pathOf(kernel);
+    const own = placement(kernel, `${podPath}/${agentId}`).cgroup ?? '';
+    machine.run({ pid: agentPid, startTicks: 90_000, cgroup: own.replace(/^0::.*$/m, `0::${path}`) });
+    machine.write(containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures: idleFigures }));
+    machine.write({ '/sys/fs/cgroup/unified/cgroup.procs': `${pid}\n${agentPid}\n` });
+
+    expect(createModeSampler()()).toMatchObject({ identity: { state: 'proven' }, cpu: { pressure: null } });
+  });
+
+  it('are looked up anew when the pid is used again, by another Pod’s process', () => {
+    const kernel = kernels[1] as FakeKernel;
+    neighbour.arrange(kernel);
+    machine.write(containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures: idleFigures }));
+    const sample = createModeSampler();
+    expect(sample().identity.state).toBe('proven');
+    const elsewhere = `/kubepods/pod${uid.replace('5b1f', '0000')}/${brokerId}`;
+    machine.run({ pid, startTicks: 95_000, sockets: ['55'], ...placement(kernel, elsewhere) });
+
+    expect(sample()).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining('of the Pod 0000') },
+      cpu: { cores: null },
+    });
+  });
+
   it('are looked up anew when the broker is moved, at the cost of one rate', () => {
     const kernel = kernels[1] as FakeKernel;
     neighbour.arrange(kernel);
@@ -319,21 +364,9 @@ describe('the cgroups of another', () => {
 
 describe('whatever stands in one file of the kernel’s', () => {
   const root = '/sys/fs/cgroup';
-  const files = (kernel: FakeKernel): Record<string, string> => ({
-    ...containerFiles(kernel, { root, path: '', pids: [pid], figures: idleFigures }),
-    [`/proc/${pid}/stat`]: '',
-    [`/proc/${pid}/status`]: '',
-    [`/proc/${pid}/cgroup`]: '',
-    [`/proc/${pid}/mountinfo`]: '',
-    [`/proc/${pid}/limits`]: '',
-    [`/proc/${pid}/net/dev`]: '',
-    [`/proc/${pid}/io`]: '',
-    '/proc/uptime': '',
-    '/proc/net/tcp': '',
-  });
-  const kernelAndFile = fc
-    .constantFrom(...kernels)
-    .chain((kernel) => fc.tuple(fc.constant(kernel), fc.constantFrom(...Object.keys(files(kernel)))));
+  const ofProcess = ['stat', 'status', 'cgroup', 'mountinfo', 'limits', 'net/dev', 'io'].map(
+    (it) => `/proc/${pid}/${it}`,
+  );
   const content = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.constantFrom(
@@ -344,24 +377,43 @@ describe('whatever stands in one file of the kernel’s', () => {
       '18446744073709551615\n',
       '9'.repeat(30),
       'some total=5\nfull total=x\n',
+      'oom_kill 18446744073709551615\n',
+      'Max open files            18446744073709551615 18446744073709551615 files\n',
     ),
     fc
       .array(fc.constantFrom('oom_kill ', 'usage_usec ', 'eth0: ', '8:0 rbytes=', '9 ', '0::/', '\n'))
       .map((it) => it.join('')),
   );
 
-  it('the report is one that the operator accepts', () => {
-    fc.assert(
-      fc.property(kernelAndFile, content, ([kernel, file], text) => {
-        neighbour.arrange(kernel);
-        machine.write(containerFiles(kernel, { root, path: '', pids: [pid], figures: idleFigures }));
-        const sample = createModeSampler();
-        machine.write({ [file]: text });
-        sample();
-        elapsedMilliseconds += 2000;
+  it.each(kernels.map((kernel) => [kernel.name, kernel] as const))(
+    'the report is one that the operator accepts: %s',
+    (_, kernel) => {
+      const files = containerFiles(kernel, { root, path: '', pids: [pid], figures: idleFigures });
+      neighbour.arrange(kernel);
+      machine.write(files);
 
-        expect(sample().sequence).toBe(2);
-      }),
-    );
-  });
+      fc.assert(
+        fc.property(fc.constantFrom(...Object.keys(files), ...ofProcess, '/proc/uptime'), content, (file, text) => {
+          const before = readIfThere(`${machine.procRoot}/..${file}`);
+          const sample = createModeSampler();
+          machine.write({ [file]: text });
+          try {
+            sample();
+            elapsedMilliseconds += 2000;
+
+            expect(sample().sequence).toBe(2);
+          } finally {
+            if (before === null) machine.remove(file);
+            else machine.write({ [file]: before });
+          }
+        }),
+        { numRuns: 30 },
+      );
+    },
+    60_000,
+  );
 });
+
+function readIfThere(path: string): string | null {
+  return existsSync(path) ? readFileSync(path, 'utf8') : null;
+}

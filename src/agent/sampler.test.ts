@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentReport, parseReport } from '../api/agent-report.ts';
 import { agentPid, createFakeMachine, type FakeMachine, type FakeProcess } from './fake-machine.ts';
@@ -329,6 +330,12 @@ describe('what /proc tells besides', () => {
 
     // The fake process holds standard input and one socket.
     expect(sample().fileDescriptors).toEqual({ source: 'proc', open: 2, limit: 1024 });
+  });
+
+  it('is the open files as the kernel states them, since 6.2', () => {
+    machine.write({ '/proc/sys/kernel/osrelease': '6.2.0\n' });
+
+    expect(sample().fileDescriptors.open).toBe(statSync(`${machine.procRoot}/42/fd`).size);
   });
 
   it('is what the process read and wrote, where the cgroup does not say', () => {

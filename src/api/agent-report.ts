@@ -449,7 +449,8 @@ function shareOrNull(field: string, value: unknown): number | null {
 }
 
 function wholeNumber(field: string, value: unknown, least: number): number {
-  if (Number.isSafeInteger(value) && Number(value) >= least) return Number(value);
+  // Not only safe ones: the kernel counts up to 64 bits.
+  if (Number.isInteger(value) && Number(value) >= least) return Number(value);
   throw new FieldError(`${field}: want a whole number of at least ${least}, got ${shown(value)}`);
 }
 
