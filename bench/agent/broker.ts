@@ -70,16 +70,22 @@ function* lines(elapsedSeconds: number): Generator<string> {
 
 async function serve(response: ServerResponse): Promise<void> {
   response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' });
+  const gone = new AbortController();
+  response.on('close', () => gone.abort());
   let chunk = '';
   for (const line of lines(process.uptime())) {
     chunk += line;
     if (chunk.length < CHUNK_CHARACTERS) continue;
-    if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
-    if (response.destroyed) return;
+    if (!response.write(chunk)) await once(response, 'drain', { signal: gone.signal });
     chunk = '';
   }
   response.end(chunk);
 }
 
 createListener().listen(6650, address);
-createServer((_request, response) => void serve(response)).listen(9040, address);
+createServer((_request, response) => void serve(response).catch(abandon)).listen(9040, address);
+
+/** Whoever asked does not wait for the end: that is theirs. */
+function abandon(error: unknown): void {
+  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
+}

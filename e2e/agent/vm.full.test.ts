@@ -1,6 +1,6 @@
 /** The bar for CPU over the time that it is stated for; vm.test.ts holds the agent to it over a shorter one. */
 import { expect, it } from 'vitest';
-import { cpuSecondsBetween, deviation } from './vm/figures.ts';
+import { cpuSecondsBetween, deviationFrom } from './vm/figures.ts';
 import { runMachine } from './vm/machine.ts';
 
 const BURN_SECONDS = 30;
@@ -11,10 +11,10 @@ it('on cgroup v2 CPU is within 1 % of what the process says it used, over 30 s',
     burnSeconds: BURN_SECONDS,
     timeoutMs: 900_000,
   });
-  const { before, after, usedSeconds } = besideBroker.cpu;
+  const { before, after, atLeastSeconds, atMostSeconds } = besideBroker.cpu;
   const measured = cpuSecondsBetween(before, after);
-  process.stderr.write(`CPU: ${measured} s measured, ${usedSeconds} s used\n`);
+  process.stderr.write(`CPU: ${measured} s measured; used, between ${atLeastSeconds} and ${atMostSeconds} s\n`);
 
-  expect(usedSeconds).toBeGreaterThanOrEqual(BURN_SECONDS);
-  expect(deviation(measured, usedSeconds)).toBeLessThan(0.01);
+  expect(atLeastSeconds).toBeGreaterThanOrEqual(BURN_SECONDS);
+  expect(deviationFrom(measured, atLeastSeconds, atMostSeconds)).toBeLessThan(0.01);
 });

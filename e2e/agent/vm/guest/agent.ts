@@ -1,4 +1,7 @@
+import { Agent, get } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import type { AgentReport } from '../../../../src/api/agent-report.ts';
+import { areConsecutive, haveKnownIntervals } from '../figures.ts';
 import { type Container, type ContainerOptions, type Pod, startContainer } from './containers.ts';
 
 export const BROKER_PORT = 6650;
@@ -19,6 +22,8 @@ export interface WatchedAgent {
   readonly reports: readonly AgentReport[];
   /** The first report whose sample began at this moment (epoch ms) or later, when there is one. */
   readonly after: (moment: number) => Promise<AgentReport>;
+  /** Those whose samples began at this moment or later. */
+  readonly since: (moment: number) => readonly AgentReport[];
   readonly stop: () => Promise<void>;
 }
 
@@ -55,10 +60,12 @@ export function startAgent(options: AgentOptions): WatchedAgent {
   return watchAgent(container, `http://${pod.ip}:${port}/report`);
 }
 
-const POLL_MS = 200;
+const ATTEMPTS = 20;
+const POLL_MS = 100;
 /** Long, because the machine under the machine may be busy. */
 const PATIENCE_MS = 180_000;
 const PULL_TIMEOUT_MS = 5_000;
+const CONNECTIONS = new Agent({ keepAlive: true });
 
 export function watchAgent(container: Container, url: string): WatchedAgent {
   const reports: AgentReport[] = [];
@@ -84,6 +91,7 @@ export function watchAgent(container: Container, url: string): WatchedAgent {
         await pause(POLL_MS);
       }
     },
+    since: (moment) => reports.filter(({ observedAt }) => observedAt >= moment),
     stop: async () => {
       stopping.abort();
       await following;
@@ -92,15 +100,66 @@ export function watchAgent(container: Container, url: string): WatchedAgent {
   };
 }
 
-async function pull(url: string): Promise<AgentReport | null> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PULL_TIMEOUT_MS) });
-    return (await response.json()) as AgentReport;
-  } catch (error) {
-    // Not listening yet, or just being stopped: `after` has the deadline.
-    if (error instanceof TypeError || error instanceof DOMException) return null;
-    throw error;
+/** Null while the agent is not listening yet, or is just being stopped: `after` has the deadline. */
+function pull(url: string): Promise<AgentReport | null> {
+  return new Promise((resolve) => {
+    const request = get(url, { agent: CONNECTIONS, timeout: PULL_TIMEOUT_MS }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('error', () => resolve(null));
+      response.on('end', () => resolve(JSON.parse(text)));
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(null));
+  });
+}
+
+/**
+ * A report beside the kernel's own figures, of a moment at which these stand still.
+ *
+ * @throws Error when they do not come to rest.
+ */
+export async function atRest<T>(
+  agent: WatchedAgent,
+  readKernel: () => T,
+): Promise<{ readonly report: AgentReport; readonly kernel: T }> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const before = readKernel();
+    const report = await agent.after(Date.now());
+    const kernel = readKernel();
+    if (isDeepStrictEqual(before, kernel)) return { report, kernel };
   }
+  throw new Error(`the kernel's figures did not come to rest in ${ATTEMPTS} samples: ${JSON.stringify(readKernel())}`);
+}
+
+/**
+ * Repeats an experiment on rates until the machine was calm enough for it: no sample missed, and each taken in one go, so that it is known
+ * of which interval its rates are. Of others nothing follows, neither good nor bad.
+ *
+ * @throws Error when the machine never was.
+ */
+export function whenCalm<T extends { readonly reports: readonly AgentReport[] }>(
+  experiment: () => Promise<T>,
+): Promise<T> {
+  return repeatUntil(experiment, ({ reports }) => areConsecutive(reports) && haveKnownIntervals(reports));
+}
+
+/** Repeats an experiment of which a sample was missed. */
+export function withAllSamples<T extends { readonly reports: readonly AgentReport[] }>(
+  experiment: () => Promise<T>,
+): Promise<T> {
+  return repeatUntil(experiment, ({ reports }) => areConsecutive(reports));
+}
+
+async function repeatUntil<T>(experiment: () => Promise<T>, isSound: (found: T) => boolean): Promise<T> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const found = await experiment();
+    if (isSound(found)) return found;
+  }
+  throw new Error(`in none of ${ATTEMPTS} attempts the samples came on time: the machine is too busy`);
 }
 
 export function pause(milliseconds: number): Promise<void> {

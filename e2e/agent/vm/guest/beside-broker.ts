@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { brokerOn, startAgent, type WatchedAgent } from './agent.ts';
+import { atRest, BROKER_PORT, brokerOn, startAgent, type WatchedAgent, whenCalm } from './agent.ts';
 import { type Broker, startBroker } from './broker-container.ts';
 import { type Pod, processesOf, readKeyed, readNumber, startPod } from './containers.ts';
+import { measureCpu } from './cpu.ts';
 
 const MIB = 1024 * 1024;
 const MEMORY_LIMIT = 256 * MIB;
@@ -22,8 +23,8 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
   const first = await agent.after(0);
   const cpu = await measureCpu(broker, agent, burnSeconds);
   const memory = await measureMemory(broker, agent);
-  const disk = await measureDisk(broker, agent);
-  const network = await measureNetwork(pod, broker, agent);
+  const disk = await whenCalm(() => measureDisk(broker, agent));
+  const network = await whenCalm(() => measureNetwork(pod, broker, agent));
   const files = await measureFiles(broker, agent);
   await agent.stop();
 
@@ -57,16 +58,6 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
   return result;
 }
 
-async function measureCpu(broker: Broker, agent: WatchedAgent, burnSeconds: number) {
-  // Before each sample it is asked the same: what it does after its answer is in both, so that the difference is what it burns.
-  const { usedSeconds: start } = await broker.ask({});
-  const before = await agent.after(Date.now());
-  await broker.ask({ burnSeconds });
-  const { usedSeconds: end } = await broker.ask({});
-  const after = await agent.after(Date.now());
-  return { before, after, usedSeconds: end - start };
-}
-
 async function measureMemory(broker: Broker, agent: WatchedAgent) {
   await broker.ask({ holdBytes: 128 * MIB });
   const report = await agent.after(Date.now());
@@ -83,20 +74,14 @@ async function measureMemory(broker: Broker, agent: WatchedAgent) {
 
 async function measureDisk(broker: Broker, agent: WatchedAgent) {
   const bytes = 48 * MIB;
-  const idle = await agent.after(Date.now());
+  const kernel = () => readFileSync(`${broker.container.cgroup}/io.stat`, 'utf8');
+  const idle = await atRest(agent, kernel);
   await broker.ask({ writeBytes: bytes });
-  const written = await agent.after(Date.now());
   // So that it reads from the disk.
   writeFileSync('/proc/sys/vm/drop_caches', '1');
   await broker.ask({ readBytes: bytes });
-  await agent.after(Date.now());
-  return {
-    bytes,
-    kernel: readFileSync(`${broker.container.cgroup}/io.stat`, 'utf8'),
-    idle,
-    written,
-    reports: since(agent, idle.observedAt),
-  };
+  const done = await atRest(agent, kernel);
+  return { bytes, before: idle.kernel, after: done.kernel, reports: agent.since(idle.report.observedAt) };
 }
 
 async function measureNetwork(pod: Pod, broker: Broker, agent: WatchedAgent) {
@@ -106,10 +91,12 @@ async function measureNetwork(pod: Pod, broker: Broker, agent: WatchedAgent) {
   const idle = await agent.after(Date.now());
   const before = readNumber(`/sys/class/net/${pod.link}/statistics/rx_bytes`);
   await broker.ask({ send: { host: pod.hostIp, port: 5001, bytes } });
+  // To itself: this never leaves the Pod.
+  await broker.ask({ send: { host: '127.0.0.1', port: BROKER_PORT, bytes } });
   await agent.after(Date.now());
   const kernelBytes = readNumber(`/sys/class/net/${pod.link}/statistics/rx_bytes`) - before;
   sink.close();
-  return { bytes, kernelBytes, reports: since(agent, idle.observedAt) };
+  return { bytes, kernelBytes, reports: agent.since(idle.observedAt) };
 }
 
 async function measureFiles(broker: Broker, agent: WatchedAgent) {
@@ -117,8 +104,4 @@ async function measureFiles(broker: Broker, agent: WatchedAgent) {
   const report = await agent.after(Date.now());
   const [pid] = processesOf(broker.container);
   return { report, open: readdirSync(`/proc/${pid}/fd`).length, limits: readFileSync(`/proc/${pid}/limits`, 'utf8') };
-}
-
-function since(agent: WatchedAgent, moment: number) {
-  return agent.reports.filter(({ observedAt }) => observedAt >= moment);
 }

@@ -15,7 +15,7 @@ export interface Command {
   /** Writes to the disk, and waits until it is there. */
   readonly writeBytes?: number;
   readonly readBytes?: number;
-  /** Sends to an address of another machine. */
+  /** Sends to an address. */
   readonly send?: { readonly host: string; readonly port: number; readonly bytes: number };
   /** Opens so many files. */
   readonly openFiles?: number;
@@ -24,8 +24,9 @@ export interface Command {
 }
 
 export interface Answer {
-  /** CPU seconds of this process since it started: getrusage(2). */
-  readonly usedSeconds: number;
+  /** CPU seconds of this process, by getrusage(2), when it had read the command and when it had done it. */
+  readonly usedBefore: number;
+  readonly usedAfter: number;
   /** How a process that wanted memory ended. */
   readonly ended?: string;
 }
@@ -39,6 +40,7 @@ function usedSeconds(): number {
 }
 
 async function obey(command: Command): Promise<Answer> {
+  const usedBefore = usedSeconds();
   if (command.burnSeconds !== undefined) {
     const until = usedSeconds() + command.burnSeconds;
     while (usedSeconds() < until);
@@ -48,12 +50,12 @@ async function obey(command: Command): Promise<Answer> {
   if (command.readBytes !== undefined) transfer('r', command.readBytes, readSync);
   if (command.send !== undefined) await send(command.send);
   for (let count = 0; count < (command.openFiles ?? 0); count++) openSync('/dev/null', 'r');
-  if (command.allocateBytes === undefined) return { usedSeconds: usedSeconds() };
+  if (command.allocateBytes === undefined) return { usedBefore, usedAfter: usedSeconds() };
   const child = spawn('dd', ['if=/dev/zero', 'of=/dev/null', 'count=1', `bs=${command.allocateBytes}`]);
   const ended = await new Promise<string>((resolve) =>
     child.on('exit', (code, signal) => resolve(`${signal ?? code}`)),
   );
-  return { usedSeconds: usedSeconds(), ended };
+  return { usedBefore, usedAfter: usedSeconds(), ended };
 }
 
 function transfer(flags: string, bytes: number, step: (file: number, chunk: Buffer) => number): void {
@@ -77,8 +79,8 @@ async function send({ host, port, bytes }: { host: string; port: number; bytes: 
   await new Promise<void>((resolve) => socket.end(resolve));
 }
 
-const server = createServer();
-server.listen(Number(process.argv[2]), '0.0.0.0', () => process.stdout.write('{"usedSeconds":0}\n'));
+const server = createServer((socket) => socket.resume());
+server.listen(Number(process.argv[2]), '0.0.0.0', () => process.stdout.write('{"usedBefore":0,"usedAfter":0}\n'));
 for await (const line of createInterface(process.stdin)) {
   const answer = await obey(JSON.parse(line));
   process.stdout.write(`${JSON.stringify(answer)}\n`);

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { startAgent } from './agent.ts';
+import { atRest, startAgent, whenCalm } from './agent.ts';
 import { startBroker } from './broker-container.ts';
 import { readKeyed, readPressureSeconds, startPod } from './containers.ts';
 
@@ -23,24 +23,21 @@ export async function exceedLimits(number: number) {
   });
   // Only now: a Node that may use a fifth of a core takes long to start. Pods are resized in place like this, too.
   writeFileSync(`${cgroup}/cpu.max`, '20000 100000');
-  const idle = { report: await agent.after(Date.now()), kernel: kernel() };
-
-  // Five times as long as that in time, so that whole intervals lie within.
-  await broker.ask({ burnSeconds: 0.8 });
-  const report = await agent.after(Date.now());
-  const throttled = {
-    report,
-    kernel: kernel(),
-    reports: agent.reports.filter(({ observedAt }) => observedAt >= idle.report.observedAt),
-  };
+  const throttled = await whenCalm(async () => {
+    const before = await atRest(agent, kernel);
+    // Five times as long as that in time, so that whole intervals lie within.
+    await broker.ask({ burnSeconds: 0.8 });
+    const after = await atRest(agent, kernel);
+    return { before, after, reports: agent.since(before.report.observedAt) };
+  });
 
   writeFileSync(`${cgroup}/cpu.max`, 'max');
   const { ended } = await broker.ask({ allocateBytes: 200 * MIB });
-  const killed = { ended, report: await agent.after(Date.now()), kernel: kernel() };
+  const killed = { ended, ...(await atRest(agent, kernel)) };
 
   writeFileSync(`${cgroup}/cgroup.pressure`, '0');
   const withoutPressure = await agent.after((await agent.after(Date.now())).observedAt + 1);
   await agent.stop();
   await broker.container.kill();
-  return { idle, throttled, killed, withoutPressure };
+  return { throttled, killed, withoutPressure };
 }

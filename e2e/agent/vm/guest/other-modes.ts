@@ -1,6 +1,7 @@
 import { agentCommand, podEnvironment, startAgent, watchAgent } from './agent.ts';
 import { startBroker } from './broker-container.ts';
 import { readNumber, startPod } from './containers.ts';
+import { measureCpu } from './cpu.ts';
 
 /** The agent as a second process of the broker's container. */
 export async function measureWithinBroker(number: number) {
@@ -13,12 +14,12 @@ export async function measureWithinBroker(number: number) {
     beside: agentCommand({}),
   });
   const agent = watchAgent(broker.container, `http://${pod.ip}:9700/report`);
+  // It never is at rest: the agent is in it.
   const before = await agent.after(0);
-  const { usedSeconds: start } = await broker.ask({});
-  const { usedSeconds: end } = await broker.ask({ burnSeconds: 1 });
+  const { usedBefore, usedAfter } = await broker.ask({ burnSeconds: 1 });
   const after = await agent.after(Date.now());
   await agent.stop();
-  return { before, after, usedSeconds: end - start };
+  return { before, after, atLeastSeconds: usedAfter - usedBefore };
 }
 
 /** Agents that may not look into the broker's process: one sees the machine's cgroups, the others lack one thing or two. */
@@ -34,20 +35,14 @@ export async function measureFromOutside(number: number) {
     flags: ['--host-cgroup', '/host/cgroup', '--memory-limit', limits['memory.max']],
   };
   const outside = startAgent({ ...host, name: 'host' });
-  const { usedSeconds: start } = await broker.ask({});
-  const before = await outside.after(Date.now());
-  await broker.ask({ burnSeconds: 1 });
-  const { usedSeconds: end } = await broker.ask({});
-  const after = await outside.after(Date.now());
+  const cpu = await measureCpu(broker, outside, 1);
   const usageBytes = readNumber(`${broker.container.cgroup}/memory.current`);
   await outside.stop();
 
   const alone = startAgent({ pod, name: 'alone', processNamespace: 'own', port: 9701 });
   const withoutProcesses = startAgent({ ...host, name: 'without processes', processNamespace: 'own', port: 9702 });
   const result = {
-    before,
-    after,
-    usedSeconds: end - start,
+    cpu,
     usageBytes,
     alone: await alone.after(0),
     withoutProcesses: await withoutProcesses.after(0),
