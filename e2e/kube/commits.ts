@@ -59,11 +59,16 @@ export function streamTopics(etcd: EtcdPort, commits: Commits, name: string): To
     }
   }
 
-  const creating = create();
+  // Kept until somebody asks: a test that fails before does not.
+  let failure: unknown;
+  const creating = create().catch((error: unknown) => {
+    failure = error;
+  });
   return {
     async end() {
       ended = true;
       await creating;
+      if (failure !== undefined) throw failure;
       await until(() => [...createdAt.keys()].every((topic) => commits.assignedAt.has(topic)), {
         what: `all ${createdAt.size} topics of ${name} to be assigned`,
         timeoutMs: 20_000,

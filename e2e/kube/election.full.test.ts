@@ -1,7 +1,7 @@
 /** Long: 200 random rounds with two and with three replicas. Whatever befalls them, no two ever write at once (design §4). */
 import { randomInt } from 'node:crypto';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { isNotFound } from '../../src/kube/client.ts';
 import { LEASES } from '../../src/kube/election.ts';
 import { type AttachedAuditor, attachAuditor, violations } from '../audit.ts';
@@ -19,6 +19,7 @@ let cluster: OperatorCluster;
 let commits: Commits;
 let audit: AttachedAuditor;
 let started = 0;
+let operators: readonly Operator[] = [];
 
 beforeAll(async () => {
   cluster = await startOperatorCluster({ brokers: 3 });
@@ -32,6 +33,19 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
+/** What has befallen whom, to be shown when a run fails. */
+let happened: string[] = [];
+
+beforeEach(() => {
+  happened = [];
+});
+
+afterEach(({ task }) => {
+  if (task.result?.state !== 'fail') return;
+  process.stderr.write(`the last of ${happened.length} rounds:\n${happened.slice(-5).join('\n')}\n`);
+  for (const { name, process: operator } of operators) process.stderr.write(`--- ${name}\n${operator.logTail()}\n`);
+});
+
 /** Those that still run, and new ones in the place of those that have ended. */
 async function topUp(operators: readonly Operator[], replicas: number): Promise<readonly Operator[]> {
   const running = operators.filter(({ process }) => process.exit() === undefined);
@@ -42,6 +56,21 @@ async function topUp(operators: readonly Operator[], replicas: number): Promise<
 /** There may be no Lease at the moment. */
 function absent(error: unknown): undefined {
   if (!isNotFound(error)) throw error;
+}
+
+/**
+ * Resolves when one of the operators holds the Lease: a round that finds no leader would be none. One that was fenced may
+ * end only now, so they are topped up meanwhile.
+ */
+function leaderOf(replicas: number): Promise<Operator> {
+  return until(
+    async () => {
+      operators = await topUp(operators, replicas);
+      const holder = (await cluster.lease()).spec?.holderIdentity;
+      return operators.find(({ name }) => holder?.startsWith(`${name}_`));
+    },
+    { what: 'one of the replicas to hold the Lease', timeoutMs: 60_000 },
+  );
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -95,17 +124,17 @@ describe.each([2, 3])('%i replicas', (replicas) => {
     async () => {
       const seed = Number(process.env.SEED ?? randomInt(2 ** 31));
       process.stderr.write(`${replicas} replicas, ${ROUNDS} rounds: SEED=${seed}\n`);
-      let operators = await topUp([], replicas);
+      operators = await topUp([], replicas);
       const fence = await until(() => readFence(cluster.etcd), { what: 'the first leader', timeoutMs: 30_000 });
       const revision = await currentRevision(cluster.etcd);
       const stream = streamTopics(cluster.etcd, commits, `rounds-${replicas}`);
       const epochs = commits.made.length;
 
-      for (const { fault, victim, ms } of fc.sample(rounds, { seed, numRuns: ROUNDS })) {
-        const holder = (await cluster.lease().catch(absent))?.spec?.holderIdentity;
-        const leader = operators.find(({ name }) => holder?.startsWith(`${name}_`));
-        const chosen = victim === 'leader' ? leader : operators.at(victim === 'first' ? 0 : -1);
-        if (chosen !== undefined) await FAULTS[fault]?.(chosen, ms);
+      for (const [round, { fault, victim, ms }] of fc.sample(rounds, { seed, numRuns: ROUNDS }).entries()) {
+        happened.push(`round ${round + 1}: ${fault} of the ${victim}, ${ms} ms`);
+        const chosen = victim === 'leader' ? await leaderOf(replicas) : operators.at(victim === 'first' ? 0 : -1);
+        if (chosen === undefined) throw new Error('there are no operators');
+        await FAULTS[fault]?.(chosen, ms);
         operators = await topUp(operators, replicas);
       }
       await until(() => commits.made.length > epochs, { what: 'anybody to act', timeoutMs: 30_000 });
