@@ -76,7 +76,7 @@ export function createTopicTable({ maxTopics }: { readonly maxTopics: number }):
   function addTopic(topic: number): void {
     if (topic === capacity) grow();
     for (const column of read) column[topic] = Number.NaN;
-    for (const column of counted) column[topic] = lastAtMilliseconds === null ? Number.NaN : 0;
+    for (const column of counted) column[topic] = 0;
   }
 
   function finishCounter(column: number, seconds: number): void {
