@@ -1,6 +1,7 @@
 /** What hard rules ask for: no more than they must. */
 import { expect, it } from 'vitest';
 import { clusterOf } from './cluster-builder.ts';
+import { BrokerRole } from './input.ts';
 import { plan } from './plan.ts';
 
 it('leaves a member of a group where it is once another rule has taken the one that stood too close', () => {
@@ -32,4 +33,26 @@ it('has no wish for a group whose members are far enough apart', () => {
 
   expect(made.blocked).toEqual([]);
   expect(made.moves.map(({ topic, reason }) => [input.topics[topic], reason])).toEqual([['hot', 'Relieve']]);
+});
+
+it.each([
+  { name: 'that it takes out of the band least', band: 0.05 },
+  { name: 'with most room, if none leaves the band', band: 0.9 },
+])('sends what must leave to the broker $name', ({ band }) => {
+  const input = clusterOf(['cpu'], { b0: { gone: [10] }, b1: { t1: [40] }, b2: { t2: [20] }, b3: { t3: [40] } });
+
+  const made = plan(
+    { ...input, roles: Uint8Array.of(BrokerRole.Draining, 0, 0, 0) },
+    { mode: 'Drain', band: { above: band, below: band } },
+  );
+
+  expect(made.moves.map(({ to }) => input.brokers[to])).toEqual(['b2']);
+});
+
+it('says of a topic that cannot leave how many brokers refuse it, and why', () => {
+  const input = clusterOf(['cpu'], { b0: { stuck: [10] }, b1: {}, b2: {} });
+
+  const made = plan({ ...input, roles: Uint8Array.of(BrokerRole.Draining, BrokerRole.Closed, BrokerRole.Closed) });
+
+  expect(made.blocked).toEqual([{ topic: 0, wanted: 'Drain', because: 'no broker takes it: 2 BrokerClosed' }]);
 });
