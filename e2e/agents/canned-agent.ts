@@ -1,5 +1,6 @@
 /** The agents' own server, with samples that a test makes up. */
 import { once } from 'node:events';
+import type { Server } from 'node:http';
 import { createReportServer } from '../../src/agent/server.ts';
 import type { AgentReport } from '../../src/api/agent-report.ts';
 
@@ -13,8 +14,9 @@ export interface CannedAgent {
   stop(): Promise<void>;
 }
 
-export async function startCannedAgent({ host, port, latest }: CannedAgentOptions): Promise<CannedAgent> {
-  const server = createReportServer({
+/** Not yet listening. */
+export function createCannedServer(latest: () => AgentReport): Server {
+  return createReportServer({
     latest,
     isAlive: () => true,
     topics: {
@@ -27,6 +29,10 @@ export async function startCannedAgent({ host, port, latest }: CannedAgentOption
     },
     drainWait: { sayDone: () => undefined, wait: () => ({ problem: 'nothing is drained here' }) },
   });
+}
+
+export async function startCannedAgent({ host, port, latest }: CannedAgentOptions): Promise<CannedAgent> {
+  const server = createCannedServer(latest);
   server.listen(port, host);
   await once(server, 'listening');
   return {

@@ -5,8 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { type AgentReport, bounds, parseReport } from '../api/agent-report.ts';
 import { isProblem } from '../api/problem.ts';
 import type { AgentFailure } from '../core/agent-record.ts';
@@ -44,8 +43,6 @@ export interface AgentClient {
   /** Ends all connections, those in use as well. */
   close(): void;
 }
-
-const unpack = promisify(gunzip);
 
 /** Thrown here and caught in `ask`. */
 class Unusable extends Error {}
@@ -128,7 +125,8 @@ async function readText(response: http.IncomingMessage): Promise<string> {
   if (encoding === 'identity') return body.toString();
   if (encoding !== 'gzip') throw new Unusable(`its answer is encoded as ${encoding.slice(0, 40)}`);
   try {
-    return (await unpack(body, { maxOutputLength: bounds.reportCharacters })).toString();
+    // At once: the bound makes it milliseconds at worst, and a stream for each of many small answers costs more.
+    return gunzipSync(body, { maxOutputLength: bounds.reportCharacters }).toString();
   } catch (error) {
     if (hasCode(error, 'ERR_BUFFER_TOO_LARGE')) throw new Unusable(TOO_LONG);
     throw new Unusable('its answer is not what gzip makes');
