@@ -2,7 +2,10 @@
 import { expect, it } from 'vitest';
 import { createBurnerSampler, pod, requireCgroupsV1, startBurner } from './burner.ts';
 
-it('over 30 s, the CPU time of a broker is within 1 % of what the process says of itself', async () => {
+// On a busy machine, 30 s of CPU take minutes.
+it('over 30 s, the CPU time of a broker is within 1 % of what the process says of itself', {
+  timeout: 600_000,
+}, async () => {
   const cgroups = await requireCgroupsV1();
   const burner = await startBurner({ cgroups, path: `pod${pod.uid}/${'1'.repeat(64)}`, limits: { cpuCores: 1.5 } });
   try {
