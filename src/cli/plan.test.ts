@@ -128,6 +128,18 @@ describe('a topic that the policy holds back', () => {
   });
 });
 
+describe('a time limit', () => {
+  it('ends the planning with what there is, and says so', async () => {
+    const path = join(import.meta.dirname, '../core/planner/fixtures/skewed-20x2000.ndjson.gz');
+
+    const { exitCode, out } = await runPlan(['--snapshot', path, '--time-limit', '0.000001', '-o', 'json'], 0);
+
+    const { bindingConstraint, inBand } = JSON.parse(out);
+    expect({ exitCode, inBand }).toEqual({ exitCode: 0, inBand: false });
+    expect(bindingConstraint).toMatch(/^the time allowed: broker /);
+  });
+});
+
 describe('a policy with windows that never suffice', () => {
   it('gives a whole plan that has no end', async () => {
     written(
@@ -197,6 +209,18 @@ describe('bad input ends with code 2 and says where, which field, and what was e
 
     expect(err).toBe('wrong.yaml: line 13: spec.rebalance.limits.maxMovesPerHour: expected number, found "many"\n');
     expect(exitCode).toBe(2);
+  });
+
+  it.each([
+    ['as long as a disk', 'x'.repeat(1024 ** 2 + 1), 'expected a policy of at most 1 MiB'],
+    ['that is no text', Buffer.of(0xff), 'expected UTF-8'],
+    ['that is another object', 'kind: Service', 'expected one document with "kind: RebalancePolicy", found 0'],
+  ])('a policy %s', async (_what, content, problem) => {
+    written('odd.yaml', content);
+
+    const { exitCode, err } = await plan('--snapshot', 'cluster.ndjson', '--policy', 'odd.yaml');
+
+    expect({ exitCode, err }).toEqual({ exitCode: 2, err: `odd.yaml: ${problem}\n` });
   });
 
   it('but a field that means nothing is only warned of', async () => {

@@ -1,5 +1,6 @@
 /** The command `plan`: reads a snapshot and a policy, plans, and says what it would do. Changes nothing anywhere. */
-import { readFile, stat } from 'node:fs/promises';
+import { isUtf8 } from 'node:buffer';
+import { createReadStream } from 'node:fs';
 import { isProblem, type Problem } from '../api/problem.ts';
 import { createExplainer } from '../core/planner/explain.ts';
 import { BrokerRole, type PlanMode, type PlannerInput } from '../core/planner/input.ts';
@@ -12,7 +13,7 @@ import { type PlanCommand, parsePlanCommand, usage } from './plan-options.ts';
 import { planJson, reportPlan } from './plan-report.ts';
 import { planTable } from './plan-table.ts';
 import { noPolicy, type PolicyFile, readPolicy } from './policy-file.ts';
-import { inputName, readLines } from './read-lines.ts';
+import { fileProblem, inputName, readLines } from './read-lines.ts';
 
 export interface CommandOutcome {
   readonly exitCode: 0 | 2;
@@ -118,21 +119,27 @@ async function readSnapshot(path: string): Promise<PlannerSnapshot | Problem> {
 }
 
 async function readPolicyFile(path: string): Promise<PolicyFile | Problem> {
+  const text = await readBounded(path);
+  if (isProblem(text)) return { problem: `${path}: ${text.problem}` };
+  const policy = readPolicy(text);
+  if (!isProblem(policy)) return policy;
+  return {
+    problem: policy.problem
+      .split('\n')
+      .map((line) => `${path}: ${line}`)
+      .join('\n'),
+  };
+}
+
+/** What a file says of its size is not to be relied on: it may be a pipe. */
+async function readBounded(path: string): Promise<string | Problem> {
+  const blocks: Buffer[] = [];
   try {
-    const { size } = await stat(path);
-    if (size > MOST_POLICY_BYTES)
-      return { problem: `${path}: expected a policy of at most 1 MiB, found ${size} bytes` };
-    const policy = readPolicy(await readFile(path, 'utf8'));
-    if (!isProblem(policy)) return policy;
-    return {
-      problem: policy.problem
-        .split('\n')
-        .map((line) => `${path}: ${line}`)
-        .join('\n'),
-    };
+    for await (const block of createReadStream(path, { end: MOST_POLICY_BYTES })) blocks.push(block);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    return { problem: `${path}: ${code === 'ENOENT' ? 'there is no such file' : message}` };
+    return { problem: fileProblem(error as NodeJS.ErrnoException) };
   }
+  const content = Buffer.concat(blocks);
+  if (content.length > MOST_POLICY_BYTES) return { problem: 'expected a policy of at most 1 MiB' };
+  return isUtf8(content) ? content.toString() : { problem: 'expected UTF-8' };
 }

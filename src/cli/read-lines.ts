@@ -128,7 +128,8 @@ function createLineSplitter(onLine: (line: string) => boolean): LineSplitter {
   };
 }
 
-function readProblem(error: NodeJS.ErrnoException, line: number): string {
+/** Why a file could not be read, in words. */
+export function fileProblem(error: NodeJS.ErrnoException): string {
   switch (error.code) {
     case 'ENOENT':
       return 'there is no such file';
@@ -137,6 +138,11 @@ function readProblem(error: NodeJS.ErrnoException, line: number): string {
     case 'EACCES':
       return 'this user may not read it';
     default:
-      return error.code?.startsWith('Z_') ? `broken gzip data after line ${line}: ${error.message}` : error.message;
+      return error.message;
   }
+}
+
+function readProblem(error: NodeJS.ErrnoException, line: number): string {
+  const isPacking = error.code?.startsWith('Z_') === true;
+  return isPacking ? `broken gzip data after line ${line}: ${error.message}` : fileProblem(error);
 }

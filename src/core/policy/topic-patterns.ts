@@ -7,6 +7,7 @@ const PARTITION = /-part-\d+$/;
 
 /** Asks whether a topic matches any of the patterns, in time linear in the length of its name: nothing is tried twice. */
 export function createTopicMatcher(patterns: readonly string[]): (topic: string) => boolean {
+  if (patterns.length === 0) return () => false;
   const compiled = patterns.map(compilePattern);
   return (topic) => {
     const segments = segmentsOf(topic);
