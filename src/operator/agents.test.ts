@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { AgentReport } from '../api/agent-report.ts';
+import type { AgentReport, TopicsReport } from '../api/agent-report.ts';
 import { exampleReport } from '../api/example-report.ts';
 import type { AgentRecord } from '../core/agent-record.ts';
 import { type AgentPuller, type AgentPullerOptions, startAgentPuller } from './agents.ts';
@@ -23,7 +23,7 @@ let answering: (request: IncomingMessage, response: ServerResponse) => void;
 let puller: AgentPuller | undefined;
 let asked: Asked[];
 let records: Map<string, AgentRecord>;
-let calls: { readonly podUID: string; readonly record: AgentRecord }[];
+let calls: { readonly podUID: string; readonly record: AgentRecord; readonly topics: TopicsReport | null }[];
 let problems: string[];
 
 beforeEach(async () => {
@@ -49,9 +49,9 @@ function start(podUIDs: () => readonly string[], options: Partial<AgentPullerOpt
     targets: () => podUIDs().map((podUID) => ({ podUID, host: '127.0.0.1', port })),
     intervalMs: INTERVAL_MS,
     timeoutMs: 10_000,
-    onReport(podUID, record) {
+    onReport(podUID, record, topics) {
       records.set(podUID, record);
-      calls.push({ podUID, record });
+      calls.push({ podUID, record, topics });
     },
     onProblem: ({ podUID }, problem) => problems.push(`${podUID}: ${problem}`),
     isDone(podUID) {
@@ -172,6 +172,7 @@ describe('an agent', () => {
       [7, 'Unanswered'],
       [8, undefined],
     ]);
+    expect(calls.map(({ topics }) => topics?.total ?? null)).toEqual([3, null, 3]);
   });
 
   it('is not asked a second time while it has not answered', async () => {

@@ -3,6 +3,7 @@
  * those that hang hold up nobody: each has its deadline, and those that failed last time share a few slots of their own.
  */
 import { createHash } from 'node:crypto';
+import type { TopicsReport } from '../api/agent-report.ts';
 import { type AgentRecord, noRecord, noteFailure, noteReport, noteUnchanged } from '../core/agent-record.ts';
 import { type AgentAnswer, type AgentTarget, createAgentClient } from './agent-client.ts';
 
@@ -12,8 +13,11 @@ export interface AgentPullerOptions {
   readonly intervalMs: number;
   /** An agent that has not answered in full by then has failed. */
   readonly timeoutMs: number;
-  /** What is known of an agent, whenever that has changed. */
-  readonly onReport: (podUID: string, record: AgentRecord) => void;
+  /**
+   * What is known of an agent, whenever that has changed. Of its topics only a summary is kept; `topics` are all that the
+   * report lists, null when it lists none or none came.
+   */
+  readonly onReport: (podUID: string, record: AgentRecord, topics: TopicsReport | null) => void;
   /** An agent did not answer, or answered nonsense. */
   readonly onProblem: (target: AgentTarget, problem: string) => void;
   /** The Pod may end now, for all we know: its agent is told with the next pull. */
@@ -101,7 +105,8 @@ export function startAgentPuller(options: AgentPullerOptions): AgentPuller {
     agent.record = noteAnswer(before, answer, now());
     if (answer.kind === 'Report') agent.etag = answer.etag;
     if (answer.kind === 'Failure') options.onProblem(agent.target, answer.failure.message);
-    if (agent.record !== before) options.onReport(agent.target.podUID, agent.record);
+    if (agent.record === before) return;
+    options.onReport(agent.target.podUID, agent.record, answer.kind === 'Report' ? answer.report.topics : null);
   }
 
   const timer = setInterval(tick, intervalMs / TICKS);
