@@ -126,6 +126,33 @@ export const policyConditions = {
       NoBrokers: { status: 'Unknown', means: 'There is no live broker to measure.', action: 'See Ready.' },
     },
   },
+  Balanced: {
+    means:
+      'Every resource of every broker is within its band around the mean of the cluster, as far as figures are known.',
+    reasons: {
+      WithinBand: {
+        status: 'True',
+        means: 'No broker has been outside the band for long enough to count, or next to nothing is in use.',
+        action: nothing,
+      },
+      Imbalanced: {
+        status: 'False',
+        means: 'Some broker is outside the band. The message names the furthest, and what the plan would do.',
+        action: 'Look at status.plan. Nothing moves for balance yet: it shows what moves would win.',
+      },
+      OnlyUnmovableLeft: {
+        status: 'False',
+        means: 'Some broker is outside the band, and no topic that may move would help. The message says what binds.',
+        action:
+          'Look at status.skipped: allow more topics to move, change what the message names, or give the brokers more of the resource.',
+      },
+      MetricsUnusable: {
+        status: 'Unknown',
+        means: 'Too little is known of the load of the brokers to judge.',
+        action: 'Look at MetricsUsable.',
+      },
+    },
+  },
   Leading: {
     means: 'The operator leads the brokers: it holds their leader key, and only it assigns topics.',
     reasons: {
@@ -235,6 +262,9 @@ export type UpdateOf<C extends ConditionCatalogue> = {
 
 export type PolicyConditionUpdate = UpdateOf<typeof policyConditions>;
 export type BrokerConditionUpdate = UpdateOf<typeof brokerConditions>;
+
+/** What is known before the object that it is about is. */
+export type WithoutGeneration<T> = T extends unknown ? Omit<T, 'observedGeneration'> : never;
 
 const longestMessage = 32_768;
 

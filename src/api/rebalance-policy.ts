@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { conditions, count, neverReconciled, observedGeneration, rules, text, u64 } from './fields.ts';
 import { matchLabels } from './label-selector.ts';
+import { imbalance, planSummary, skipped } from './plan-status.ts';
 import { type EffectiveRanking, effectiveRanking, effectiveRankingStatus, ranking } from './ranking.ts';
 import {
   type EffectiveRebalance,
@@ -178,6 +179,9 @@ const status = z
       })
       .meta({ description: 'Number of topics. Absent until etcd was read.' })
       .exactOptional(),
+    imbalance: imbalance.exactOptional(),
+    plan: planSummary.exactOptional(),
+    skipped: skipped.exactOptional(),
     fencingEpoch: count(
       'Grows by one each time that a replica takes over; every write to etcd is refused unless it carries the newest. ' +
         'Absent while the operator does not lead the brokers.',
@@ -213,6 +217,9 @@ export const rebalancePolicyResource = {
     { name: 'Ready', type: 'string', jsonPath: conditionPath('Ready', 'status') },
     { name: 'Served', type: 'string', jsonPath: conditionPath('TopicsServed', 'status') },
     { name: 'Leading', type: 'string', jsonPath: conditionPath('Leading', 'status') },
+    { name: 'Balanced', type: 'string', jsonPath: conditionPath('Balanced', 'status') },
+    { name: 'Imbalance', type: 'integer', jsonPath: '.status.imbalance.currentPercent' },
+    { name: 'Plan', type: 'string', jsonPath: '.status.plan.name' },
     { name: 'Brokers', type: 'integer', jsonPath: '.status.brokers.live' },
     { name: 'Topics', type: 'integer', jsonPath: '.status.topics.total' },
     { name: 'Unserved', type: 'integer', jsonPath: '.status.topics.unserved', wide: true },

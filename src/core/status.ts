@@ -6,6 +6,7 @@ import {
   type PolicyConditionUpdate,
   removeCondition,
   setCondition,
+  type WithoutGeneration,
 } from '../api/conditions.ts';
 import { rebalanceStatus } from '../api/rebalance.ts';
 import type { EffectiveSpec, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
@@ -14,6 +15,7 @@ import type { Wait } from './assignment.ts';
 import { brokerFigures } from './broker-figures.ts';
 import { type BrokerFacts, brokersByPod } from './brokers.ts';
 import { rankingInputs } from './placement.ts';
+import type { PlanSummary } from './plan-status.ts';
 import { type Rank, type RankBrokers, rankBrokers } from './rank-order.ts';
 import type { BrokerPod, Snapshot } from './snapshot.ts';
 
@@ -98,8 +100,6 @@ function stateOf(broker: BrokerFacts | undefined, brokerID: string | undefined):
   return 'Active';
 }
 
-type WithoutGeneration<T> = T extends unknown ? Omit<T, 'observedGeneration'> : never;
-
 function readiness(
   { broker, pod }: BrokerView,
   brokerID: string | undefined,
@@ -161,6 +161,8 @@ export interface PolicyFacts {
   readonly etcdError: string | undefined;
   readonly authority: AuthorityView;
   readonly operator: string;
+  /** Absent until the load model has looked at the brokers. */
+  readonly planning?: PlanSummary;
   /** Undefined until etcd was read once. */
   readonly cluster:
     | {
@@ -195,6 +197,7 @@ export function policyStatus(facts: PolicyFacts, previous: RebalancePolicyStatus
       },
     }),
     ...(authority.clusterUID !== undefined && { clusterUID: authority.clusterUID }),
+    ...facts.planning?.status,
     ...(authority.epoch !== undefined && { fencingEpoch: authority.epoch }),
     ...(metadata?.leader !== undefined && { leaderID: metadata.leader.id }),
     ...(cluster !== undefined &&
@@ -232,7 +235,13 @@ export function countUnserved(snapshot: Snapshot, brokers: ReadonlyMap<string, B
 type PolicyUpdate = WithoutGeneration<PolicyConditionUpdate>;
 
 function policyConditionUpdates(facts: PolicyFacts): readonly PolicyUpdate[] {
-  return [...readyUpdates(facts), servedUpdate(facts), metricsUpdate(facts), leadingUpdate(facts)];
+  return [
+    ...readyUpdates(facts),
+    servedUpdate(facts),
+    metricsUpdate(facts),
+    balancedUpdate(facts),
+    leadingUpdate(facts),
+  ];
 }
 
 function readyUpdates({ specProblems, authority, etcdError, cluster, now }: PolicyFacts): readonly PolicyUpdate[] {
@@ -309,6 +318,11 @@ function explainWaits(waits: readonly Wait[]): string {
       ([reason, [first, ...rest]]) => `${rest.length + 1} ${reason}, for example ${first?.topic}: ${first?.message}.`,
     )
     .join(' ');
+}
+
+function balancedUpdate({ planning }: PolicyFacts): PolicyUpdate {
+  const message = 'the load of the brokers was not looked at yet';
+  return planning?.balanced ?? { type: 'Balanced', status: 'Unknown', reason: 'MetricsUnusable', message };
 }
 
 function metricsUpdate({ cluster }: PolicyFacts): PolicyUpdate {
