@@ -14,7 +14,11 @@ export function createTopicMatcher(patterns: readonly string[]): (topic: string)
     if (segments === undefined) return false;
     const [namespace, name] = segments;
     const base = name.replace(PARTITION, '');
-    return compiled.some((pattern) => pattern.namespace(namespace) && (pattern.name(name) || pattern.name(base)));
+    const hasBase = base.length < name.length;
+    for (const pattern of compiled) {
+      if (pattern.namespace(namespace) && (pattern.name(name) || (hasBase && pattern.name(base)))) return true;
+    }
+    return false;
   };
 }
 
