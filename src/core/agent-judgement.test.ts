@@ -169,6 +169,11 @@ describe('figures are used', () => {
     ['when the Pod has these limits', figures, { runningSince: 0, limits: { cpuCores: 2, memoryBytes: 1024 * MiB } }],
     ['when the Pod has no limits', figures, { runningSince: 0 }],
     [
+      'when the limit is below the smallest quota of the kernel',
+      { ...figures, cpuCores: 0.01, cpuLimitCores: 0.01 },
+      { runningSince: 0, limits: { cpuCores: 0.001 } },
+    ],
+    [
       'when the kubelet sets no CPU quota',
       { ...figures, cpuLimitCores: null },
       { runningSince: 0, limits: { cpuCores: 2 } },
