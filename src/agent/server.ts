@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { type AgentReport, bounds, noncePattern } from '../api/agent-report.ts';
@@ -154,9 +153,8 @@ function answerWithReport(
   reportBody: ReportBody,
 ): Answer {
   const sample = latest();
-  const selected = createHash('sha256').update(JSON.stringify(selection)).digest('base64url').slice(0, 16);
   // Weak: the nonce and the compression may differ.
-  const etag = `W/"${sample.agentStartedAt}.${sample.sequence}.${topics.readings()}.${selected}"`;
+  const etag = `W/"${sample.agentStartedAt}.${sample.sequence}.${topics.readings()}.${selectionKey(selection)}"`;
   const headers = { ETag: etag, ...(nonce === null ? {} : { Nonce: nonce }) };
   if (matches(requestHeaders['if-none-match'], etag)) return { status: 304, body: '', headers };
 
@@ -164,6 +162,18 @@ function answerWithReport(
   // Whole but for its last brace, so that the nonce needs no second serialization.
   const body = nonce === null ? json : `${json.slice(0, -1)},"nonce":${JSON.stringify(nonce)}}`;
   return compressed({ status: 200, type: 'application/json', body, headers }, requestHeaders);
+}
+
+/** In characters that an ETag may have. */
+function selectionKey(selection: Selection): string {
+  switch (selection.kind) {
+    case 'all':
+      return 'all';
+    case 'since':
+      return `since-${encodeURIComponent(selection.cursor)}`;
+    case 'topic':
+      return `topic-${encodeURIComponent(selection.topic)}`;
+  }
 }
 
 /** Serializes a report once for as long as its ETag is asked for. */
