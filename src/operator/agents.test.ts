@@ -195,7 +195,7 @@ describe('an agent', () => {
     await until(() => open.length === 2);
 
     current = ['pod-0'];
-    pass(INTERVAL_MS);
+    pass(2 * INTERVAL_MS);
     for (const finish of open) finish();
     await until(() => records.size === 1);
     await settle();

@@ -33,8 +33,8 @@ export interface AgentPuller {
 
 /** An interval is so many ticks: at each, those are asked whose moment has come. */
 const TICKS = 50;
-/** Pods come and go more slowly. */
-const TARGETS_EVERY_MS = 1_000;
+/** Looking through a thousand Pods is not free, and an agent is not there at once anyway. */
+const TARGETS_EVERY_MS = 2_000;
 /** What is being read is held in memory. */
 const AT_ONCE = 128;
 const FAILING_AT_ONCE = 32;
