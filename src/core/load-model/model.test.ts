@@ -503,7 +503,7 @@ describe('what agents say of topics', () => {
       cluster.sample(second);
       for (const broker of ['1', '2', '3']) {
         model.noteTopics({
-          broker,
+          podUID: `uid-of-pod-${broker}`,
           seenAt: at(second),
           report: {
             complete: true,
@@ -539,7 +539,7 @@ describe('what agents say of topics', () => {
     const model = watched(cluster);
     for (const [index, entry] of entries.entries()) {
       model.noteTopics({
-        broker: '1',
+        podUID: 'uid-of-pod-1',
         seenAt: at(301 + index),
         report: { complete: false, entries: [entry], rest: noRest },
       });
@@ -576,6 +576,20 @@ describe('what agents say of topics', () => {
     expect(usage(picture, '1', 'backlog')).toBe(7000);
   });
 
+  it('does not count of an agent that is not believed', () => {
+    const cluster = createTestCluster({ ...THREE, '1': { lie: 'a lie' } }, topics('1', 20, 50));
+    const model = watched(cluster);
+
+    model.noteTopics({
+      podUID: 'uid-of-pod-1',
+      seenAt: at(301),
+      report: { complete: false, entries: [['/default/1-0', ...columnsOf(null, 7000, 50)]], rest: noRest },
+    });
+    model.observe(cluster.observation(302));
+
+    expect(usage(model.picture(), '1', 'backlog')).toBeNull();
+  });
+
   it('is left out of topics that another broker has', () => {
     const cluster = createTestCluster(THREE, {
       ...topics('1', 20, 50),
@@ -586,7 +600,7 @@ describe('what agents say of topics', () => {
     const before = loadOf(model.picture(), '/default/2-0', 'networkIn');
 
     model.noteTopics({
-      broker: '1',
+      podUID: 'uid-of-pod-1',
       seenAt: at(301),
       report: {
         complete: false,

@@ -42,7 +42,7 @@ export interface Observation {
 }
 
 export interface TopicsReading {
-  readonly broker: string;
+  readonly podUID: string;
   readonly report: Pick<TopicsReport, 'complete' | 'entries' | 'rest'>;
   /** When it came, by the operator's clock. */
   readonly seenAt: number;
@@ -51,7 +51,7 @@ export interface TopicsReading {
 export interface LoadModel {
   /** Looks at the cluster. Every few seconds is enough; the same look twice changes nothing. */
   observe(observation: Observation): void;
-  /** Takes in what a usable report says of topics. Those that the last look did not know are left out. */
+  /** Takes in what a report says of topics, if the agent was believed at the last look. Those that it did not know are left out. */
   noteTopics(reading: TopicsReading): void;
   /** As of the last look. */
   picture(options?: PictureOptions): LoadPicture;
@@ -67,6 +67,7 @@ export interface LoadModelOptions {
 export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }: LoadModelOptions = {}): LoadModel {
   const brokers: (BrokerState | undefined)[] = [];
   const slotOf = new Map<string, number>();
+  let slotOfPod: ReadonlyMap<string, number> = new Map();
   let columns: TopicColumns | undefined;
   let attribution: Attribution | undefined;
   let last: Observation | undefined;
@@ -96,6 +97,16 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       slotOf.delete(id);
       brokers[slot] = undefined;
     }
+  }
+
+  /** The broker that runs in a Pod now: those that ran there before are dead, and may still own topics. */
+  function podSlots({ brokers: facts }: Observation): ReadonlyMap<string, number> {
+    return new Map(
+      [...facts.values()].flatMap(({ id, pod, liveness }): readonly (readonly [string, number])[] => {
+        const slot = slotOf.get(id);
+        return pod === undefined || slot === undefined || liveness.state !== 'Live' ? [] : [[pod.uid, slot]];
+      }),
+    );
   }
 
   function followMoves(current: TopicColumns, now: number): void {
@@ -206,6 +217,7 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       admit(observation);
       followMoves(columns, now);
       dismiss(observation);
+      slotOfPod = podSlots(observation);
       for (const [id, facts] of observation.brokers) {
         const slot = slotOf.get(id);
         const state = slot === undefined ? undefined : brokers[slot];
@@ -218,10 +230,10 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       last = observation;
     },
 
-    noteTopics({ broker, report, seenAt }) {
-      const slot = slotOf.get(broker);
+    noteTopics({ podUID, report, seenAt }) {
+      const slot = slotOfPod.get(podUID);
       const state = slot === undefined ? undefined : brokers[slot];
-      if (columns === undefined || state === undefined) return;
+      if (columns === undefined || state === undefined || state.problem !== undefined) return;
       const weight = weightOf(seenAt - state.topicsAt);
       state.topicsAt = seenAt;
       state.topicsPass = ++passes;

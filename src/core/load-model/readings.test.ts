@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { judgeBrokers } from '../brokers.ts';
+import { at, buildSnapshot } from '../snapshot-builder.ts';
+import { createLoadModel } from './model.ts';
+import { readingsOf } from './readings.ts';
+
+const snapshot = buildSnapshot({
+  now: 1000,
+  pods: ['true', 'lying', 'silent'].map((name) => ({ name, container: { runningSince: 0 } })),
+  brokers: ['true', 'lying', 'silent'].map((pod, index) => ({ id: String(index + 1), pod })),
+  agents: {
+    true: { cpuCores: 0.5, cpuLimitCores: 2, seenAt: 995 },
+    lying: {
+      cpuCores: 0.5,
+      sample: { identity: { state: 'unproven', reason: 'its cgroup is that of another container' } },
+    },
+  },
+});
+
+describe('what the agents say', () => {
+  it('is their last sample, when it came, and whether it is believed', () => {
+    const readings = readingsOf(snapshot);
+
+    expect(readings.get('uid-of-true')).toMatchObject({
+      seenAt: at(995),
+      usable: true,
+      sample: { cpu: { cores: 0.5 } },
+    });
+    expect(readings.get('uid-of-lying')?.usable).toMatch(/^WrongCgroup: .*another container/);
+    expect(readings.has('uid-of-silent')).toBe(false);
+  });
+
+  it('is what the load model takes', () => {
+    const model = createLoadModel();
+    const { metadata, now } = snapshot;
+
+    model.observe({ now, metadata, brokers: judgeBrokers(snapshot), readings: readingsOf(snapshot) });
+
+    expect(model.picture().brokers.map(({ usage }) => usage.cpu)).toEqual([0.5, null, null]);
+    expect(model.picture().unplanned.find(({ resource }) => resource === 'cpu')?.message).toMatch(
+      /known of 1 of 3 brokers.*WrongCgroup/,
+    );
+  });
+});
