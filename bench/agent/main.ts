@@ -47,8 +47,8 @@ const WARM_UP_SECONDS = 3 * INTERVAL_SECONDS;
 const MEMORY_LIMIT = 1.2;
 const CPU_LIMIT_PERCENT = 0.3;
 const MIB = 1024 * 1024;
-/** As in manifests/agent. */
-const NODE_FLAGS: readonly string[] = [];
+/** As in manifests/agent: a young generation of 1 MiB, no threads for the garbage collector and the compiler, code small before fast. */
+const NODE_FLAGS = ['--max-semi-space-size=1', '--single-threaded', '--optimize-for-size'];
 
 const CONNECTIONS = new Agent({ keepAlive: true });
 
@@ -87,21 +87,39 @@ async function main(): Promise<void> {
       return { topics, address };
     });
     const agent = join(folder, 'programs/agent/main.js');
-    // As a bundle like the agent: to strip types costs a Node more memory than all that it serves.
-    const bare = join(folder, 'bare.mjs');
-    buildSync({ entryPoints: [join(import.meta.dirname, 'bare.ts')], outfile: bare, platform: 'node', format: 'esm' });
+    const bare = (extension: string): string => {
+      const outfile = join(folder, `bare.${extension}`);
+      const format = extension === 'mjs' ? 'esm' : 'cjs';
+      buildSync({
+        entryPoints: [join(import.meta.dirname, 'bare.ts')],
+        outfile,
+        bundle: true,
+        platform: 'node',
+        format,
+      });
+      return outfile;
+    };
     const subjects = [
       ...brokers.map(({ topics, address }) => ({
         name: `agent, ${topics} topics`,
         process: start(`agent-${topics}`, process.execPath, [...NODE_FLAGS, agent, ...agentFlags(address)]),
         url: `http://${address}:9700/report?nonce=bench`,
       })),
-      ...['bare Node', 'bare Node again'].map((name, index) => {
+      // Without types, as the agent: to strip them costs a Node more memory than all that it serves. And as a module, as the agent: the
+      // loader of modules costs as well.
+      ...[
+        { name: 'bare Node', program: bare('mjs') },
+        { name: 'bare Node again', program: bare('mjs') },
+        { name: 'bare Node, CommonJS', program: bare('cjs') },
+      ].map(({ name, program }, index) => {
         const address = `${block.block}.${index + 3}.1`;
-        const child = start(name, process.execPath, [bare, address]);
-        return { name, process: child, url: `http://${address}:8080/` };
+        return {
+          name,
+          process: start(name, process.execPath, [program, address]),
+          url: `http://${address}:8080/`,
+        };
       }),
-      startExporter(start, join(exporter, 'usr/bin/prometheus-node-exporter'), `${block.block}.5.1:9100`),
+      startExporter(start, join(exporter, 'usr/bin/prometheus-node-exporter'), `${block.block}.6.1:9100`),
     ];
     const costs = await measure(subjects, seconds);
     const result = judge(costs);

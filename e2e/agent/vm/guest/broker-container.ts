@@ -13,7 +13,7 @@ export async function startBroker(
   options: Omit<ContainerOptions, 'command'> & { readonly port?: number; readonly beside?: readonly string[] },
 ): Promise<Broker> {
   const { port = BROKER_PORT, beside } = options;
-  const broker = ['node', '/app/broker.mjs', `${port}`];
+  const broker = ['danube-broker', '/app/broker.mjs', `${port}`];
   const command =
     beside === undefined
       ? broker

@@ -9,6 +9,8 @@ mount -t tmpfs tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for number in 0 1 2 3 4 5 6; do insmod /modules/$number.ko; done
 chmod 666 /dev/vda
+# So that the broker's process has its name.
+ln -s node /bin/danube-broker
 ip link set lo up
 stty -F /dev/ttyS1 raw -echo
 node /app/main.mjs >/dev/ttyS1 2>/dev/console

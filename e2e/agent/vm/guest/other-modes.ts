@@ -31,7 +31,7 @@ export async function measureFromOutside(number: number) {
     pod,
     hostCgroups: true,
     uid: 20_002,
-    broker: ['--broker-container', broker.container.id],
+    broker: ['--broker-process', 'danube-broker', '--broker-container', broker.container.id.slice(0, 12)],
     flags: ['--host-cgroup', '/host/cgroup', '--memory-limit', limits['memory.max']],
   };
   const outside = startAgent({ ...host, name: 'host' });
