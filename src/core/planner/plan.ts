@@ -23,7 +23,7 @@ import { relaxLow } from './relax.ts';
 import { repair } from './repair.ts';
 import { chooseShed } from './shed.ts';
 import { createSearch, type Effort } from './steps.ts';
-import { WALK, walk } from './tabu.ts';
+import { WALK, walk, walkToFewerMoves } from './tabu.ts';
 import { createWork, energy, isMovable, isSettled, isStopped, setLimit, type Work } from './work.ts';
 
 /** Largest topics of a hot broker that are weighed for shedding. */
@@ -43,6 +43,7 @@ const THOROUGH_LIMIT = 4_000_000;
 const RESCUE_LIMIT = 2_000_000;
 const WALK_LIMIT = 1_000_000;
 const FEWER_MOVES_LIMIT = 400_000;
+const FEWER_MOVES_WALK_LIMIT = 600_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
 export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
@@ -66,6 +67,11 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
       createSearch(work, candidates, LIGHT),
       candidates.size,
       work.evaluations + FEWER_MOVES_LIMIT,
+    );
+    pruned += walkToFewerMoves(
+      createSearch(work, candidates, WALK),
+      candidates.size,
+      work.evaluations + FEWER_MOVES_WALK_LIMIT,
     );
   }
   const stopped = isStopped(work);

@@ -2,13 +2,13 @@
  * The last resort for brokers that neither single steps nor small experiments bring into the band: a walk that always helps the worst
  * broker at the least harm to others, also where the whole gets worse, and leaves a topic where it was put for some steps, so that it
  * gets out of the hollow it is in (tabu search, Glover 1989). Only the best state that it passes is kept, and only if that is better
- * than the first.
+ * than the first. Short walks of the same kind find plans that do without a move.
  */
 import { members } from './candidates.ts';
 import { createPriorityQueue } from './priority-queue.ts';
 import { Refusal, refusal } from './rules.ts';
 import { costChange, type Effort, isCold, isHot, type Search, type Step } from './steps.ts';
-import { assign, energy, energyAfter, isSettled, isStopped, type Work, worstOutside } from './work.ts';
+import { assign, energy, energyAfter, isSettled, isStopped, movedTopics, type Work, worstOutside } from './work.ts';
 
 /** Each step weighs every pair of these, so they are few. */
 export const WALK: Effort = { partners: 24, topics: 16, exchangePartners: 6, exchangeTopics: 12 };
@@ -23,61 +23,144 @@ const KICK = 12;
 const LEAST_SHARE = 1e-6;
 /** Of steps that are as good, the one that costs fewer moves. */
 const TIE = 1e-9;
+/** Steps that may mend the plan without one of its moves. */
+const SHORT_WALK = 12;
+/** Costs are sums too. */
+const LEAST_SAVING = 1e-6;
 /** Sums of energy differ by less when topics have come and gone. */
 const ROUNDING = 1e-12;
 
-/** Returns whether it found a better state; `work` is in that one then, and as before if not. Evaluations beyond `until` end it. */
-export function walk(search: Search, until: number): boolean {
-  const { work } = search;
-  const restsUntil = new Map<number, number>();
+/** Steps that have been made and can be taken back, and the brokers that are outside the band now. */
+interface Trail {
+  /** The worst broker; undefined if every broker known to be outside is mended. */
+  worst(): number | undefined;
+  weigh(broker: number): void;
+  take(step: Step, number: number): void;
+  /** Whether a topic was put where it is only a few steps ago. */
+  rests(topic: number, number: number): boolean;
+  isWithinLimit(): boolean;
+  /** The steps so far are there to stay. */
+  keep(): void;
+  undo(): void;
+}
+
+function createTrail(work: Work): Trail {
   const broken = createPriorityQueue();
-  const draw = createDraw();
-  let undo: (readonly [topic: number, owner: number])[] = [];
-  let best = work.totalEnergy;
-  let found = false;
+  const restsUntil = new Map<number, number>();
+  let made: (readonly [topic: number, owner: number])[] = [];
 
   function weigh(broker: number): void {
     if (isSettled(work, broker)) broken.remove(broker);
     else broken.set(broker, energy(work, broker));
   }
 
-  function put(topic: number, broker: number, step: number): void {
+  function put(topic: number, broker: number, number: number): void {
     const from = work.owner[topic] as number;
-    undo.push([topic, from]);
-    restsUntil.set(topic, step + SHORTEST_REST + (step % REST_VARIANTS));
+    made.push([topic, from]);
+    restsUntil.set(topic, number + SHORTEST_REST + (number % REST_VARIANTS));
     assign(work, topic, broker);
     weigh(from);
     weigh(broker);
   }
 
-  for (let broker = 0; broker < work.brokerCount; broker++) weigh(broker);
+  return {
+    weigh,
+    worst: broken.best,
+    take({ topic, to, back }, number) {
+      const from = work.owner[topic] as number;
+      put(topic, to, number);
+      if (back >= 0) put(back, from, number);
+    },
+    rests: (topic, number) => (restsUntil.get(topic) ?? -1) >= number,
+    isWithinLimit: () =>
+      made.every(([topic, from]) =>
+        [from, work.owner[topic] as number].every((broker) => worstOutside(work, broker) <= work.limit.worst),
+      ),
+    keep() {
+      made = [];
+    },
+    undo() {
+      for (const [topic, owner] of made.reverse()) assign(work, topic, owner);
+    },
+  };
+}
+
+/** Returns whether it found a better state; `work` is in that one then, and as before if not. Evaluations beyond `until` end it. */
+export function walk(search: Search, until: number): boolean {
+  const { work } = search;
+  const trail = createTrail(work);
+  const draw = createDraw();
+  let best = work.totalEnergy;
+  let found = false;
+  for (let broker = 0; broker < work.brokerCount; broker++) trail.weigh(broker);
   for (let step = 0, since = 0; since < PATIENCE && work.evaluations <= until && !isStopped(work); step++, since++) {
-    const broker = broken.best();
+    const broker = trail.worst();
     if (broker === undefined) break;
-    const rests = (topic: number): boolean => (restsUntil.get(topic) ?? -1) >= step;
-    const next = since % KICK === KICK - 1 ? anyStep(search, broker, draw) : leastHarmful(search, broker, rests);
+    const next =
+      since % KICK === KICK - 1
+        ? anyStep(search, broker, draw)
+        : leastHarmful(search, broker, (topic) => trail.rests(topic, step));
     if (next === undefined) continue;
-    const from = work.owner[next.topic] as number;
-    put(next.topic, next.to, step);
-    if (next.back >= 0) put(next.back, from, step);
-    if (work.totalEnergy >= best - ROUNDING || !isWithinLimit(work, undo)) continue;
+    trail.take(next, step);
+    if (work.totalEnergy >= best - ROUNDING || !trail.isWithinLimit()) continue;
     best = work.totalEnergy;
     found = true;
-    undo = [];
+    trail.keep();
     since = 0;
   }
-  for (const [topic, owner] of undo.reverse()) assign(work, topic, owner);
+  trail.undo();
   return found;
 }
 
-function isWithinLimit(work: Work, undo: readonly (readonly [number, number])[]): boolean {
-  return undo.every(([topic, from]) =>
-    [from, work.owner[topic] as number].every((broker) => worstOutside(work, broker) <= work.limit.worst),
-  );
+/**
+ * Tries to do without each move, the smallest first, as long as some succeed: the topic goes home, and a walk of steps that cost less than
+ * it saves mends what this breaks. Returns how many moves were saved.
+ */
+export function walkToFewerMoves(search: Search, size: Float64Array, until: number): number {
+  const { work } = search;
+  let saved = 0;
+  for (let before = -1; saved > before; ) {
+    before = saved;
+    const bySize = [...movedTopics(work)].sort((a, b) => (size[a] as number) - (size[b] as number) || a - b);
+    for (const topic of bySize) {
+      if (work.evaluations > until || isStopped(work)) return saved;
+      const home = work.home[topic] as number;
+      if (work.owner[topic] === home || refusal(work, topic, home) !== Refusal.None) continue;
+      if (walkWithout(search, topic, until)) saved++;
+    }
+  }
+  return saved;
 }
 
-/** Of the moves and exchanges that help `broker`, the one after which the cluster's energy is lowest, even if higher than now. */
-function leastHarmful(search: Search, broker: number, rests: (topic: number) => boolean): Step | undefined {
+function walkWithout(search: Search, topic: number, until: number): boolean {
+  const { work } = search;
+  const trail = createTrail(work);
+  const most = { energy: work.totalEnergy + ROUNDING, cost: work.totalCost - LEAST_SAVING };
+  const home = work.home[topic] as number;
+  trail.take({ topic, to: home, back: -1, score: 0 }, 0);
+  for (let step = 1; step <= SHORT_WALK; step++) {
+    if (work.totalEnergy <= most.energy && work.totalCost <= most.cost && trail.isWithinLimit()) return true;
+    const broker = trail.worst();
+    if (broker === undefined || work.evaluations > until) break;
+    const rests = (other: number): boolean => other === topic || trail.rests(other, step);
+    const next = leastHarmful(search, broker, rests, most.cost);
+    if (next === undefined) break;
+    trail.take(next, step);
+  }
+  trail.undo();
+  return false;
+}
+
+/**
+ * Of the moves and exchanges that help `broker`, the one after which the cluster's energy is lowest, even if higher than now. None
+ * makes the plan dearer than `mostCost`.
+ */
+function leastHarmful(
+  search: Search,
+  broker: number,
+  rests: (topic: number) => boolean,
+  mostCost = Infinity,
+): Step | undefined {
   const { work, candidates, effort } = search;
   const own = energy(work, broker);
   let best: Step | undefined;
@@ -92,6 +175,7 @@ function leastHarmful(search: Search, broker: number, rests: (topic: number) => 
     if (!(relief > own * LEAST_SHARE)) return;
     const harm = energyAfter(work, other, outgoing, incoming, Infinity) - energy(work, other);
     const cost = costChange(work, topic, to) + (back < 0 ? 0 : costChange(work, back, from));
+    if (work.totalCost + cost > mostCost) return;
     const score = relief - harm - cost * TIE;
     if (best !== undefined && score <= best.score) return;
     if (refusal(work, topic, to, back) !== Refusal.None) return;
@@ -101,6 +185,8 @@ function leastHarmful(search: Search, broker: number, rests: (topic: number) => 
 
   const mine = members(work, candidates, broker, effort.topics).filter((topic) => !rests(topic));
   const partners = new Set([...search.takers, ...search.givers]);
+  // What is weighed is among the topics that have arrived, and to sort thousands of them is work too.
+  for (const each of partners) work.evaluations += work.arrivals[each]?.size ?? 0;
   if (isHot(work, broker)) {
     for (const topic of mine) for (const to of search.takers) weigh(topic, to, -1);
   }
