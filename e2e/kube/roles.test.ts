@@ -150,6 +150,7 @@ async function workAsOperator(): Promise<void> {
   await operator.list(LEASES, { namespace: LEASE.namespace, fieldSelector: `metadata.name=${LEASE.name}` });
   await watchOnce(LEASES, LEASE.namespace, LEASE.name);
 
+  await operator.get(POLICIES, POLICY);
   for (const resource of [POLICIES, PODS]) {
     await operator.list(resource, {});
     await watchOnce(resource, BROKER_NAMESPACE);

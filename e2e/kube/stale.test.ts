@@ -223,9 +223,8 @@ describe('a leader that an event does not reach', () => {
 });
 
 describe('a leader that starts against an API server that lags (the policy)', () => {
-  // The operator cannot know yet that its policy is another: it forces the old owner on the BrokerLoads, whose owner then
-  // does not exist, and the garbage collector takes them.
-  it.fails('which shows a policy that was deleted and made again since, takes no BrokerLoad of the new one', async () => {
+  // With the old owner forced on them, the garbage collector would take the BrokerLoads: that owner does not exist.
+  it('which shows a policy that was deleted and made again since, takes no BrokerLoad of the new one', async () => {
     const old = await startLeading();
     const policy = await makePolicyAgain();
     await until(

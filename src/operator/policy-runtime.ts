@@ -31,7 +31,7 @@ import { createMemory } from './memory.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { createPicture } from './picture.ts';
 import { agentPort, PODS, type Pod } from './pods.ts';
-import { BROKER_LOADS, brokerLoadSelector } from './publish.ts';
+import { BROKER_LOADS, brokerLoadSelector, POLICIES } from './publish.ts';
 import { type Cluster, createReporter } from './reporter.ts';
 
 export interface PolicyRuntimeOptions {
@@ -90,6 +90,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   let lookedAt = 0;
   /** Something has happened since the last report to the users. */
   let hasNews = true;
+  /** The API server itself has the policy as we have it. */
+  let isConfirmed = false;
 
   const authority = createAuthority({
     etcd,
@@ -208,11 +210,28 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     },
   });
 
+  /**
+   * Before a leader does anything for a policy it asks for the policy itself. The cache of a server that lags shows one that may
+   * have been made again since, under the same name, or have another mode: acting for that one would harm the new one.
+   */
+  async function confirm(): Promise<boolean> {
+    if (isConfirmed) return true;
+    const { uid, generation } = policy.metadata;
+    try {
+      const { metadata } = await client.get<RebalancePolicy>(POLICIES, { namespace, name: policyName });
+      isConfirmed = metadata.uid === uid && metadata.generation === generation;
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      log.warn({ policy: policyName, error: error.message }, 'the policy could not be confirmed; trying again');
+    }
+    return isConfirmed;
+  }
+
   /** Gather, decide, act, once. `woken`: something has happened; else only time has passed. */
   async function cycle(woken: boolean): Promise<void> {
+    const leads = options.isLeading() && (await confirm());
     const metadata = fold?.metadata;
     if (metadata === undefined || !pods.hasSynced() || !brokerLoads.hasSynced()) return;
-    const leads = options.isLeading();
     if (leads) await authority.step(metadata, spec.mode !== 'Observe');
     stepError = undefined;
     const current = fold?.metadata;
@@ -338,7 +357,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         performance.now() - publishedAt >= RESYNC_MS ||
         !isDeepStrictEqual(published, authority.view());
       try {
-        if (isDue && options.isLeading()) {
+        if (isDue && isConfirmed && options.isLeading()) {
           hasNews = false;
           publishedAt = performance.now();
           published = authority.view();

@@ -14,7 +14,7 @@ import {
   policyStatus,
   viewBrokers,
 } from '../core/status.ts';
-import { type KubeClient, KubeError } from '../kube/client.ts';
+import { isNotFound, type KubeClient, KubeError } from '../kube/client.ts';
 import { objectKey } from '../kube/list-watch.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import {
@@ -88,8 +88,16 @@ export function createReporter({ client, isShown, identity, metrics }: ReporterO
       existing.delete(view.name);
       if (!isShown(`${report.policy.metadata.namespace}/${view.name}`)) continue;
       await collect(failures, async () => {
-        const load = known ?? (await ensureBrokerLoad(client, report.policy, view.name));
-        await writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation), due);
+        const write = (load: BrokerLoad) =>
+          writeLoad(load, brokerLoadStatus(snapshot, view, load.status, load.metadata.generation), due);
+        const make = () => ensureBrokerLoad(client, report.policy, view.name);
+        try {
+          await write(known ?? (await make()));
+        } catch (error) {
+          if (!isNotFound(error)) throw error;
+          // Somebody has deleted it, and the cache does not show that yet.
+          await write(await make());
+        }
       });
     }
     for (const load of existing.values()) {
