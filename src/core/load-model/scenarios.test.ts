@@ -92,6 +92,31 @@ describe('a broker that has shed', () => {
   });
 });
 
+describe('a broker that is changed all the time', () => {
+  it('becomes unknown, and is left alone until a sample shows what came of it', () => {
+    const ids = ['1', '2', '3', '4', '5', '6', '7', '8'];
+    const cluster = createTestCluster(
+      Object.fromEntries(ids.map((id) => [id, {}])),
+      Object.assign({}, ...ids.map((id) => topics(id, 40, id === '1' ? 30 : 10))),
+    );
+    const model = createLoadModel();
+    watch(cluster, model, 0, 300);
+    const isKnown = () => model.picture().brokers.find(({ broker }) => broker === '1')?.isKnown;
+
+    // To and fro, every ten seconds, for more than three minutes.
+    for (let second = 310; second <= 500; second += 10) {
+      cluster.move('/default/1-0', second % 20 === 0 ? '1' : '2');
+      watch(cluster, model, second, second);
+    }
+    const { input, made } = planFor(model);
+
+    expect(isKnown()).toBe(false);
+    expect(made.moves.filter(({ from }) => input.brokers[from] === '1')).toEqual([]);
+    watch(cluster, model, 510, 530);
+    expect(isKnown()).toBe(true);
+  });
+});
+
 describe('detection on the model', () => {
   function verdicts(cluster: TestCluster, from: number, until: number, change: (second: number) => void) {
     const model = createLoadModel();
