@@ -2,10 +2,12 @@
  * What the agent costs, beside a bare Node and Prometheus' node_exporter in the same run, all asked as often as the operator asks.
  * `npm run bench:agent -- [--seconds 90] [--json]`
  */
+import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildSync } from 'esbuild';
+import { parse } from 'yaml';
 import { buildPrograms } from '../../build.ts';
 import { fetchDebianPackages } from '../../e2e/agent/debian.ts';
 import { claimBlock } from '../../e2e/controlplane/block.ts';
@@ -47,9 +49,6 @@ const WARM_UP_SECONDS = 3 * INTERVAL_SECONDS;
 const MEMORY_LIMIT = 1.2;
 const CPU_LIMIT_PERCENT = 0.3;
 const MIB = 1024 * 1024;
-/** As in manifests/agent: a young generation of 1 MiB, no threads for the garbage collector and the compiler, code small before fast. */
-const NODE_FLAGS = ['--max-semi-space-size=1', '--single-threaded', '--optimize-for-size'];
-
 const CONNECTIONS = new Agent({ keepAlive: true });
 
 async function main(): Promise<void> {
@@ -102,7 +101,7 @@ async function main(): Promise<void> {
     const subjects = [
       ...brokers.map(({ topics, address }) => ({
         name: `agent, ${topics} topics`,
-        process: start(`agent-${topics}`, process.execPath, [...NODE_FLAGS, agent, ...agentFlags(address)]),
+        process: start(`agent-${topics}`, process.execPath, [...nodeFlags(), agent, ...agentFlags(address)]),
         url: `http://${address}:9700/report?nonce=bench`,
       })),
       // Without types, as the agent: to strip them costs a Node more memory than all that it serves. And as a module, as the agent: the
@@ -138,6 +137,20 @@ type Start = (
   args: readonly string[],
   cgroupProcs?: readonly string[],
 ) => ManagedProcess;
+
+/** Those that the agent ships with: what is in its command between `node` and the program. */
+function nodeFlags(): readonly string[] {
+  const sidecar: Sidecar = parse(readFileSync(join(import.meta.dirname, '../../manifests/agent/sidecar.yaml'), 'utf8'));
+  return sidecar.spec.template.spec.initContainers.flatMap(({ command }) => command.slice(1, -1));
+}
+
+interface Sidecar {
+  readonly spec: {
+    readonly template: {
+      readonly spec: { readonly initContainers: readonly { readonly command: readonly string[] }[] };
+    };
+  };
+}
 
 function agentFlags(address: string): readonly string[] {
   return [

@@ -30,7 +30,8 @@ export async function fetchDebianPackages(options: DebianPackagesOptions): Promi
   const folder = cacheFolder(options, env);
   if (existsSync(folder)) return folder;
   await withLock(
-    folder,
+    // A socket's name has 107 bytes at most, fewer than a path may have.
+    createHash('sha256').update(folder).digest('hex'),
     (holder) => log(`${holder} is fetching ${name} already; waiting for it`),
     // Whoever had the lock before us may have done our work.
     async () => (existsSync(folder) ? undefined : fetchInto(folder, options, env)),
