@@ -1,4 +1,4 @@
-/** Bundles what ships: the operator and the agent, one file each. `npm run build` → dist/, which is what the image holds. */
+/** Bundles what ships, one file for each program. `npm run build` → dist/, which is what the image and the package hold. */
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -9,13 +9,16 @@ const BANNER =
   "import{createRequire as __cr}from'node:module';import{dirname as __dn}from'node:path';import{fileURLToPath as __fp}from'node:url';" +
   'const require=__cr(import.meta.url),__filename=__fp(import.meta.url),__dirname=__dn(__filename);';
 
-/** Makes `folder` anew: operator/main.js, agent/main.js and what they read. */
+/** The planner's thread is a program of its own beside the operator's. */
+const PROGRAMS = ['operator/main', 'operator/planning-worker', 'agent/main', 'cli/main'];
+
+/** Makes `folder` anew: a file for each program, and what they read. */
 export async function buildPrograms(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
-  for (const program of ['operator', 'agent']) {
+  for (const program of PROGRAMS) {
     await build({
-      entryPoints: [join(ROOT, 'src', program, 'main.ts')],
-      outfile: join(folder, program, 'main.js'),
+      entryPoints: [join(ROOT, 'src', `${program}.ts`)],
+      outfile: join(folder, `${program}.js`),
       bundle: true,
       minify: true,
       keepNames: true,
