@@ -271,7 +271,7 @@ describe('what is not known', () => {
 
     expect(reasonsOf(picture).cpu).toBe('Unknown');
     expect(picture.unplanned.find(({ resource }) => resource === 'cpu')?.message).toContain(
-      'known of 1 of 3 brokers, and needed of two thirds (of one of the others: its figures are of another cgroup)',
+      'known of 1 of 3 brokers, and needed of two thirds (of broker 2: its figures are of another cgroup)',
     );
   });
 
@@ -310,6 +310,26 @@ describe('what is not known', () => {
 
     // Not an average with that 0.
     expect(loadOf(model.picture(), '/default/1-0', 'networkIn')).toBeCloseTo(50 * 1024, 3);
+  });
+
+  it('says why, for one of the brokers', () => {
+    const without = { hasAgent: false };
+    const agentless = watched(createTestCluster({ '1': without, '2': without, '3': without }, even())).picture();
+    const stalled = createTestCluster(THREE, even());
+    const model = watched(stalled);
+    for (let second = 310; second <= 510; second += 10) model.observe(stalled.observation(second));
+    const messages = ({ unplanned }: LoadPicture) =>
+      Object.fromEntries(
+        unplanned.map(({ resource, message }) => [resource, /\(of broker 1: (.*)\)/.exec(message)?.[1]]),
+      );
+
+    expect(messages(agentless)).toMatchObject({ cpu: 'no agent has reported', backlog: 'no agent has reported' });
+    expect(messages(model.picture())).toMatchObject({
+      cpu: 'no sample has come that began after its last move or start',
+      networkIn: 'it has written no load report for a while',
+      connections: 'it has written no load report for a while',
+      backlog: 'its agent says nothing of topics',
+    });
   });
 
   it('becomes of figures that are too old', () => {

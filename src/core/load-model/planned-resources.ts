@@ -1,6 +1,6 @@
 /** Which resources are planned, in which capacities, and why the others are not. */
 import { type BrokerRow, isKnownOfEnough } from './broker-rows.ts';
-import { floors, type LoadResource } from './resources.ts';
+import { floors, type LoadResource, type MeasuredResource } from './resources.ts';
 
 /** Why a resource is not planned. */
 export interface Unplanned {
@@ -83,11 +83,20 @@ function sizesFor(
 }
 
 function unknown(resource: LoadResource, counting: readonly BrokerRow[], known: number): Unplanned {
-  const problem = counting.map(({ state }) => state.problem).find((it) => it !== undefined);
-  const example = problem === undefined ? '' : ` (of one of the others: ${problem})`;
+  const example = counting.find(({ usage }) => Number.isNaN(usage[resource]));
+  const why = example === undefined ? '' : ` (of broker ${example.facts.id}: ${whyUnknown(resource, example)})`;
   return {
     resource,
     reason: 'Unknown',
-    message: `it is known of ${known} of ${counting.length} brokers, and needed of two thirds${example}: see MetricsUsable of their BrokerLoads`,
+    message: `it is known of ${known} of ${counting.length} brokers, and needed of two thirds${why}: see MetricsUsable of their BrokerLoads`,
   };
+}
+
+function whyUnknown(resource: LoadResource, { state }: BrokerRow): string {
+  if (resource === 'connections' || resource === 'networkIn') return 'it has written no load report for a while';
+  if (state.problem !== undefined) return state.problem;
+  if (resource === 'backlog') return 'its agent says nothing of topics';
+  return Number.isFinite(state.sampledAt) && Number.isNaN(state.measured[resource as MeasuredResource])
+    ? 'its agent cannot tell'
+    : 'no sample has come that began after its last move or start';
 }
