@@ -5,9 +5,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AgentReport } from '../../src/api/agent-report.ts';
 import type { BrokerLoad } from '../../src/api/broker-load.ts';
+import { parseKey } from '../../src/danube/keys.ts';
 import { BROKER_LOADS, POLICIES } from '../../src/operator/publish.ts';
 import { BROKER_NAMESPACE, POLICY_NAME } from '../demo/manifests.ts';
 import { type Operator, type OperatorCluster, startOperatorCluster } from '../kube/operators.ts';
+import { createTopics } from '../operator/topics.ts';
 import { until } from '../process/until.ts';
 import { AGENT_PORT, addBroker, type Broker, LIMITS } from './brokers.ts';
 import { type CannedAgent, startCannedAgent } from './canned-agent.ts';
@@ -161,6 +163,21 @@ function scoresOf(current: ReadonlyMap<string, BrokerLoad>, pods: readonly strin
   return pods.map((pod) => current.get(pod)?.status?.score);
 }
 
+/** Resolves with the Pod whose broker the operator gives the new topic to. */
+async function podOfNew(topic: string): Promise<string> {
+  await createTopics(cluster.etcd, [topic]);
+  return until(
+    async () => {
+      const { entries } = await cluster.etcd.read('/cluster/brokers/');
+      const assigned = entries
+        .map(({ key }) => parseKey(key))
+        .find((key) => key.kind === 'assignment' && key.topic === topic);
+      return assigned?.kind === 'assignment' && [...brokers].find(([, { id }]) => id === assigned.broker)?.[0];
+    },
+    { what: `${topic} to be assigned`, timeoutMs: 20_000 },
+  );
+}
+
 const allFresh = (pods: readonly string[]) => Object.fromEntries(pods.map((pod) => [pod, 'Fresh']));
 
 describe('an agent that lies', () => {
@@ -236,6 +253,10 @@ describe('a broker whose agent is not believed', () => {
     expect(scores).toEqual([14, 56, 35]);
   });
 
+  it('draws no topics by it', async () => {
+    expect(await podOfNew('/default/placed-among-liars')).toBe('is-calm');
+  });
+
   it('is named by the policy, by reason', async () => {
     const policy = await cluster.client.get<BrokerLoad>(POLICIES, policyRef);
 
@@ -257,5 +278,9 @@ describe('an agent that stops lying', () => {
     const current = await untilReasons(allFresh([...LIARS, ...Object.keys(HONEST)]));
 
     expect(LIARS.map((pod) => current.get(pod)?.status?.usage?.cpuCores)).toEqual(LIARS.map(() => 0));
+  });
+
+  it('has topics placed by it again', async () => {
+    expect(LIARS).toContain(await podOfNew('/default/placed-among-the-honest'));
   });
 });
