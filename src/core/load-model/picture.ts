@@ -41,7 +41,7 @@ export interface LoadPicture {
   readonly topicNumbers: Int32Array;
   /** Per topic: 1 = its messages must survive a move. */
   readonly reliable: Uint8Array;
-  /** Per topic: producers and consumers. */
+  /** Per topic: producers and consumers; where they are unknown 1, so that clients that nobody knows of are not cut off. */
   readonly connections: Float64Array;
   readonly unplanned: readonly Unplanned[];
   readonly brokers: readonly BrokerLoadFigures[];

@@ -12,6 +12,7 @@ export interface TopicRows {
   /** topics × planned resources. */
   readonly loads: Float64Array;
   readonly reliable: Uint8Array;
+  /** Where they are unknown 1: clients that nobody knows of must not be cut off for it. */
   readonly connections: Float64Array;
   /** 0 = it may move, n = `reasons[n - 1]`. */
   readonly immovable: Uint8Array;
@@ -67,7 +68,8 @@ export function topicRows({ look, rows, planned, isKnown, whyImmovable }: TopicR
     table.numbers[topic] = number;
     table.owner[topic] = row;
     table.reliable[topic] = Number(numbers.isReliable(number));
-    table.connections[topic] = orZero(columns.connections[number]);
+    const connections = columns.connections[number] as number;
+    table.connections[topic] = Number.isNaN(connections) ? 1 : connections;
     const reason = whyImmovable(number) ?? (isUsable ? undefined : METRICS_UNUSABLE);
     if (reason !== undefined) table.immovable[topic] = codeOf(reason, reasons);
     for (let index = 0; isUsable && index < resources.length; index++) {
