@@ -59,3 +59,8 @@ export function deviationFrom(figure: number, atLeast: number, atMost: number): 
   if (figure < atLeast) return deviation(figure, atLeast);
   return figure > atMost ? deviation(figure, atMost) : figure * 0;
 }
+
+/** Of a line of io.stat, `254:0 rbytes=0 wbytes=4096 …`; 0 before the first transfer, when there is no line. */
+export function ioCount(ioStat: string, key: string): number {
+  return Number(new RegExp(`\\b${key}=(\\d+)`).exec(ioStat)?.[1] ?? 0);
+}

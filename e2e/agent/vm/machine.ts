@@ -66,6 +66,8 @@ async function boot(assets: MachineAssets, folder: string, options: MachineOptio
   const exit = await emulator.exited;
   clearTimeout(timer);
 
+  // What took how long, as the machine says.
+  for (const line of emulator.logTail().split('\n')) if (/ done \d+ s after/.test(line)) options.log(line.trim());
   const found = readFileSync(findings, 'utf8');
   // The last thing that it writes is the end of the line.
   if (!found.endsWith('\n')) {

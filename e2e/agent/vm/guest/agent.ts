@@ -154,7 +154,8 @@ export function withAllSamples<T extends { readonly reports: readonly AgentRepor
   return repeatUntil(experiment, ({ reports }) => areConsecutive(reports));
 }
 
-async function repeatUntil<T>(experiment: () => Promise<T>, isSound: (found: T) => boolean): Promise<T> {
+/** @throws Error when none of many attempts was sound. */
+export async function repeatUntil<T>(experiment: () => Promise<T>, isSound: (found: T) => boolean): Promise<T> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const found = await experiment();
     if (isSound(found)) return found;

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { atRest, BROKER_PORT, brokerOn, startAgent, type WatchedAgent, whenCalm } from './agent.ts';
+import { areConsecutive, deviation, ioCount, summedRate } from '../figures.ts';
+import { atRest, BROKER_PORT, brokerOn, repeatUntil, startAgent, type WatchedAgent, whenCalm } from './agent.ts';
 import { type Broker, startBroker } from './broker-container.ts';
 import { type Pod, processesOf, readKeyed, readNumber, startPod } from './containers.ts';
 import { measureCpu } from './cpu.ts';
@@ -23,7 +24,7 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
   const first = await agent.after(0);
   const cpu = await measureCpu(broker, agent, burnSeconds);
   const memory = await measureMemory(broker, agent);
-  const disk = await whenCalm(() => measureDisk(broker, agent));
+  const disk = await repeatUntil(() => measureDisk(broker, agent), operationsAddUp);
   const network = await whenCalm(() => measureNetwork(pod, broker, agent));
   const files = await measureFiles(broker, agent);
   await agent.stop();
@@ -60,9 +61,8 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
 
 async function measureMemory(broker: Broker, agent: WatchedAgent) {
   await broker.ask({ holdBytes: 128 * MIB });
-  const report = await agent.after(Date.now());
   const { cgroup } = broker.container;
-  const usageBytes = readNumber(`${cgroup}/memory.current`);
+  const { report, kernel: usageBytes } = await atRest(agent, () => readNumber(`${cgroup}/memory.current`));
   return {
     report,
     usageBytes,
@@ -82,6 +82,21 @@ async function measureDisk(broker: Broker, agent: WatchedAgent) {
   await broker.ask({ readBytes: bytes });
   const done = await atRest(agent, kernel);
   return { bytes, before: idle.kernel, after: done.kernel, reports: agent.since(idle.report.observedAt) };
+}
+
+/**
+ * Whether it is known of which intervals the rates are: bytes and operations are read at once, so when operations add up to what the kernel
+ * counts, whatever bytes add up to is the agent's doing.
+ */
+function operationsAddUp({ before, after, reports }: Awaited<ReturnType<typeof measureDisk>>): boolean {
+  const sums = {
+    rios: summedRate(reports, ({ disk }) => disk.readsPerSecond),
+    wios: summedRate(reports, ({ disk }) => disk.writesPerSecond),
+  };
+  return (
+    areConsecutive(reports) &&
+    Object.entries(sums).every(([key, sum]) => deviation(sum, ioCount(after, key) - ioCount(before, key)) < 0.005)
+  );
 }
 
 async function measureNetwork(pod: Pod, broker: Broker, agent: WatchedAgent) {

@@ -1,4 +1,4 @@
-import { agentCommand, podEnvironment, startAgent, watchAgent } from './agent.ts';
+import { agentCommand, atRest, podEnvironment, startAgent, watchAgent } from './agent.ts';
 import { startBroker } from './broker-container.ts';
 import { readNumber, startPod } from './containers.ts';
 import { measureCpu } from './cpu.ts';
@@ -36,14 +36,14 @@ export async function measureFromOutside(number: number) {
   };
   const outside = startAgent({ ...host, name: 'host' });
   const cpu = await measureCpu(broker, outside, 1);
-  const usageBytes = readNumber(`${broker.container.cgroup}/memory.current`);
+  const memory = await atRest(outside, () => readNumber(`${broker.container.cgroup}/memory.current`));
   await outside.stop();
 
   const alone = startAgent({ pod, name: 'alone', processNamespace: 'own', port: 9701 });
   const withoutProcesses = startAgent({ ...host, name: 'without processes', processNamespace: 'own', port: 9702 });
   const result = {
     cpu,
-    usageBytes,
+    memory,
     alone: await alone.after(0),
     withoutProcesses: await withoutProcesses.after(0),
   };
