@@ -3,7 +3,7 @@ import { rebalancePolicyResource } from '../api/rebalance-policy.ts';
 import { type PlanningFacts, planName, summarisePlanning } from './plan-status.ts';
 import { clusterOf, topicsOf } from './planner/cluster-builder.ts';
 import { type DetectionOptions, detect } from './planner/detection.ts';
-import type { PlannerInput } from './planner/input.ts';
+import { BrokerRole, type PlannerInput } from './planner/input.ts';
 import { plan } from './planner/plan.ts';
 
 const OPTIONS: DetectionOptions = { band: { above: 0.09, below: 0.09 }, sustainedSeconds: 60, minActiveBrokers: 2 };
@@ -77,7 +77,7 @@ describe('a balanced cluster', () => {
 
     expect(balanced).toMatchObject({ status: 'True', reason: 'WithinBand' });
     expect(balanced.message).toBe(
-      'broker b0 is 17 % above the mean in cpu, for 20 s, and 1 more are outside; it counts once it lasts 60 s',
+      'broker b0 is 17 % above the mean in cpu, for less than a minute, and 1 more are outside; it counts once it lasts 60 s',
     );
     expect(status.imbalance?.currentPercent).toBe(17);
   });
@@ -112,7 +112,7 @@ describe('an imbalanced cluster', () => {
 
     expect(balanced).toMatchObject({ status: 'False', reason: 'Imbalanced' });
     expect(balanced.message).toMatch(
-      /^broker b0 is 42 % above the mean in cpu, for 60 s, and 1 more are outside; \d+ moves would bring all within the band$/,
+      /^broker b0 is 42 % above the mean in cpu, for 1 min, and 1 more are outside; \d+ moves would bring all within the band$/,
     );
     expect(status.imbalance).toEqual({ resource: 'cpu', currentPercent: 42, plannedPercent: 9, floorPercent: 0 });
     expect(status.plan).toEqual({
@@ -157,7 +157,7 @@ describe('an imbalanced cluster', () => {
   });
 
   it('has only what may not move left, with the reasons, the most frequent first', () => {
-    const input = withImmovable(at(80, 40, 60), (topic) => (topic.endsWith('7') ? 'Cooldown' : 'ConnectedClients'));
+    const input = withImmovable(at(80, 40, 60), (topic) => (topic.endsWith('7') ? 'ConnectedClients' : 'Cooldown'));
 
     const { status, balanced } = summaryOf({ input });
 
@@ -165,10 +165,47 @@ describe('an imbalanced cluster', () => {
     expect(balanced.message).toContain('no topic that may move would help');
     expect(status.plan).toBeUndefined();
     expect(status.skipped?.map(({ reason, count }) => [reason, count])).toEqual([
-      ['ConnectedClients', 162],
-      ['Cooldown', 18],
+      ['Cooldown', 162],
+      ['ConnectedClients', 18],
     ]);
     expect(status.skipped?.[1]?.examples).toEqual(['/d/b0-7', '/d/b0-17', '/d/b0-27']);
+  });
+
+  it('names what a hard rule wants elsewhere in vain, once', () => {
+    const two = at(80, 40);
+    // Nowhere to go: the other broker drains, too.
+    const blocked = { ...two, roles: Uint8Array.of(BrokerRole.Draining, BrokerRole.Draining) };
+    const input = withImmovable(blocked, (topic) => (topic === '/d/b0-0' ? 'Cooldown' : undefined));
+    const made = { plan: plan(input), input, expiresAt: EXPIRES };
+    const detection = { verdict: 'Imbalanced', outside: [], figures: [], state: new Map() } as const;
+
+    const { status } = summarisePlanning({
+      policy: 'prod',
+      look: { picture: { input, unplanned: [] }, detection },
+      settings: { sustainedSeconds: 60, minActiveBrokers: 2 },
+      made,
+    });
+
+    expect(made.plan.blocked.length).toBeGreaterThan(100);
+    expect(status.skipped?.reduce((sum, { count }) => sum + count, 0)).toBe(120);
+  });
+
+  it('shows the resource that is worst', () => {
+    const input = clusterOf(['cpu', 'memory', 'networkIn'], {
+      b0: topicsOf('/d/a', 50, [1, 1.6, 1]),
+      b1: topicsOf('/d/b', 50, [1, 0.4, 1.2]),
+    });
+
+    expect(summaryOf({ input }).status.imbalance).toMatchObject({ resource: 'memory', currentPercent: 60 });
+  });
+
+  it('is at worst not above the mean, while what drains has still to come', () => {
+    const input = {
+      ...at(40, 40, 40),
+      roles: Uint8Array.of(BrokerRole.Active, BrokerRole.Active, BrokerRole.Draining),
+    };
+
+    expect(summaryOf({ input }).status.imbalance?.currentPercent).toBe(0);
   });
 
   it('shows sixteen reasons at most', () => {

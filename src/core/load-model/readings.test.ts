@@ -30,6 +30,43 @@ describe('what the agents say', () => {
     expect(readings.has('uid-of-silent')).toBe(false);
   });
 
+  it('of topics is of the broker that runs in the Pod now, not of one that ran there before', () => {
+    const restarted = buildSnapshot({
+      pods: [{ name: 'p', container: { runningSince: 0, restartCount: 1 } }],
+      brokers: [
+        { id: '2', pod: 'p' },
+        { id: '1', pod: 'p', registered: false, reportedAt: false },
+      ],
+      topics: [
+        { name: '/default/old', owners: ['1'] },
+        { name: '/default/new', owners: ['2'] },
+      ],
+      agents: { p: {} },
+    });
+    const { metadata, now } = restarted;
+    const observation = { now, metadata, brokers: judgeBrokers(restarted), readings: readingsOf(restarted) };
+    const model = createLoadModel();
+    model.observe(observation);
+    const figures = [1, 1, 1, 1, 1, 1, 5000, 1];
+
+    model.noteTopics({
+      podUID: 'uid-of-p',
+      seenAt: now,
+      report: {
+        complete: true,
+        entries: [
+          ['/default/old', ...figures],
+          ['/default/new', ...figures],
+        ],
+        rest: { topics: 0, figures: [] },
+      },
+    });
+    model.observe(observation);
+
+    expect([...observation.brokers.keys()]).toEqual(['2', '1']);
+    expect(model.picture().brokers.map(({ broker, usage }) => [broker, usage.backlog])).toEqual([['2', 5000]]);
+  });
+
   it('is what the load model takes', () => {
     const model = createLoadModel();
     const { metadata, now } = snapshot;
