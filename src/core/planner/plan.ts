@@ -3,11 +3,10 @@
  * reason for each and a proof of how good the plan is (design §6).
  *
  * Phases: what hard rules ask for; shed (each hot broker gives the smallest set that cures it); place; repair (moves and exchanges,
- * cheaply first, then with more effort for what is left, at last by experiments and a walk through worse states); prune; order. Each
+ * cheaply first, then with more effort for what is left, at last by a walk through worse states); prune; order. Each
  * leaves a valid state that is not worse than the one before.
  * The same input gives the same plan: nothing is random, and ties go to the lower index of broker or topic.
  */
-import { attemptFewerMoves, attemptRescue, LIGHT } from './attempt.ts';
 import { balanceBounds } from './bounds.ts';
 import { type Candidates, createCandidates } from './candidates.ts';
 import { balanceFigures, loadsAfter } from './figures.ts';
@@ -40,10 +39,8 @@ const THOROUGH: Effort = { partners: 256, topics: 96, exchangePartners: 64, exch
 const QUICK_LIMIT = 4_000_000;
 const QUICK_LIMIT_PER_TOPIC = 10;
 const THOROUGH_LIMIT = 4_000_000;
-const RESCUE_LIMIT = 2_000_000;
 const WALK_LIMIT = 1_000_000;
-const FEWER_MOVES_LIMIT = 400_000;
-const FEWER_MOVES_WALK_LIMIT = 600_000;
+const FEWER_MOVES_LIMIT = 1_000_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
 export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
@@ -60,18 +57,12 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
     shed = shedAndPlace(work, candidates);
     repaired = repair(work, candidates, QUICK, QUICK_LIMIT + QUICK_LIMIT_PER_TOPIC * work.home.length);
     if (!isInBand(work)) repaired += repair(work, candidates, THOROUGH, work.evaluations + THOROUGH_LIMIT);
-    if (!isInBand(work)) repaired += rescue(work, candidates);
     if (!isInBand(work)) repaired += Number(walk(createSearch(work, candidates, WALK), work.evaluations + WALK_LIMIT));
     pruned = prune(work, candidates.size);
-    pruned += attemptFewerMoves(
-      createSearch(work, candidates, LIGHT),
-      candidates.size,
-      work.evaluations + FEWER_MOVES_LIMIT,
-    );
     pruned += walkToFewerMoves(
       createSearch(work, candidates, WALK),
       candidates.size,
-      work.evaluations + FEWER_MOVES_WALK_LIMIT,
+      work.evaluations + FEWER_MOVES_LIMIT,
     );
   }
   const stopped = isStopped(work);
@@ -86,19 +77,6 @@ function shedAndPlace(work: Work, candidates: Candidates): number {
   }
   placeAll(work, leaving, candidates.size);
   return leaving.length;
-}
-
-/** Experiments with the brokers that no step helps, as long as some succeed. */
-function rescue(work: Work, candidates: Candidates): number {
-  const until = work.evaluations + RESCUE_LIMIT;
-  let rescued = 0;
-  for (let before = -1; rescued > before && work.evaluations <= until; ) {
-    before = rescued;
-    for (let broker = 0; broker < work.brokerCount && !isStopped(work); broker++) {
-      if (!isSettled(work, broker) && attemptRescue(createSearch(work, candidates, LIGHT), broker, until)) rescued++;
-    }
-  }
-  return rescued;
 }
 
 function isInBand(work: Work): boolean {

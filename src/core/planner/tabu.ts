@@ -1,5 +1,5 @@
 /**
- * The last resort for brokers that neither single steps nor small experiments bring into the band: a walk that always helps the worst
+ * The last resort for brokers that no single step brings into the band: a walk that always helps the worst
  * broker at the least harm to others, also where the whole gets worse, and leaves a topic where it was put for some steps, so that it
  * gets out of the hollow it is in (tabu search, Glover 1989). Only the best state that it passes is kept, and only if that is better
  * than the first. Short walks of the same kind find plans that do without a move.
