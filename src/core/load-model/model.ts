@@ -138,17 +138,27 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
     if (attribution === undefined) return;
     const source = left ? brokers[from] : undefined;
     const target = to >= 0 ? brokers[to] : undefined;
-    let moved = 0;
+    const shares = { source: 0, target: 0 };
     for (const resource of measuredResources) {
       const load = topicLoad(attribution, current, resource, number, from);
       if (!(load > 0)) continue;
-      moved += load;
-      if (source) source.measured[resource] = Math.max(0, source.measured[resource] - load);
-      if (target) target.measured[resource] += load;
+      if (source) {
+        shares.source = Math.max(shares.source, load / source.measured[resource] || 0);
+        source.measured[resource] = Math.max(0, source.measured[resource] - load);
+      }
+      if (target) {
+        target.measured[resource] += load;
+        shares.target = Math.max(shares.target, load / target.measured[resource] || 0);
+      }
     }
-    if (moved === 0) return;
-    if (source) source.movedAt = now;
-    if (target) target.movedAt = now;
+    if (source) noteChange(source, shares.source, now);
+    if (target) noteChange(target, shares.target, now);
+  }
+
+  /** Where small topics come and go all the time, samples must go on to count: what they hide adds up to little. */
+  function noteChange(state: BrokerState, share: number, now: number): void {
+    state.changedShare += share;
+    if (state.changedShare > HIDDEN_SHARE) state.movedAt = now;
   }
 
   function takeSample(state: BrokerState, reading: Reading | undefined): void {
@@ -171,6 +181,7 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       state.measured[resource] = Number.isNaN(before) ? figure : before + weight * (figure - before);
     }
     state.sampledAt = seenAt;
+    state.changedShare = 0;
   }
 
   function takeReport(current: TopicColumns, slot: number, { now, metadata }: Observation): void {
@@ -251,6 +262,9 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
     picture: (options) => takePicture(lastLook(), options),
   };
 }
+
+/** Samples count although topics with this share of a broker's load have come or gone since they began. */
+const HIDDEN_SHARE = 0.01;
 
 /** Of a topic without an owner: the slot that it left, and back. */
 const LEFT = -3;

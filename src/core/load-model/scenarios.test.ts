@@ -117,6 +117,30 @@ describe('a broker that is changed all the time', () => {
   });
 });
 
+describe('a broker with topics that live for seconds', () => {
+  it('stays known: what the end of one changes is next to nothing', () => {
+    const shortLived = (second: number) => `/default/short-${second}`;
+    const ids = ['1', '2', '3'];
+    const cluster = createTestCluster(
+      Object.fromEntries(ids.map((id) => [id, {}])),
+      Object.assign({}, ...ids.map((id) => topics(id, 40, 20))),
+    );
+    const model = createLoadModel();
+    watch(cluster, model, 0, 300);
+
+    for (let second = 310; second <= 700; second += 10) {
+      cluster.setTopic(shortLived(second), { owner: '1', kilobytesIn: 1 });
+      cluster.move(shortLived(second - 20), undefined);
+      watch(cluster, model, second, second);
+    }
+
+    const { brokers, unplanned } = model.picture();
+    expect(brokers.map(({ isKnown }) => isKnown)).toEqual([true, true, true]);
+    expect(unplanned.filter(({ reason }) => reason === 'Unknown').map(({ resource }) => resource)).toEqual(['backlog']);
+    expect(brokers[0]?.usage.cpu).toBeCloseTo(cluster.cpuOf('1'), 1);
+  });
+});
+
 describe('detection on the model', () => {
   function verdicts(cluster: TestCluster, from: number, until: number, change: (second: number) => void) {
     const model = createLoadModel();

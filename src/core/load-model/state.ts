@@ -11,8 +11,10 @@ export interface BrokerState {
   memoryCapacity: number;
   /** When the last sample that was used came; epoch ms, as all times here. */
   sampledAt: number;
-  /** When it was last noticed that a topic with load came or went. */
+  /** When it was last noticed that topics with load came or went. */
   movedAt: number;
+  /** The share of its load that came and went since the last sample that was used. */
+  changedShare: number;
   /** When the last report of the broker was noticed, and which it was. */
   reportedAt: number;
   reportRevision: number;
@@ -40,6 +42,7 @@ export function newBroker(id: string, movedAt: number): BrokerState {
     memoryCapacity: Number.NaN,
     sampledAt: never,
     movedAt,
+    changedShare: 0,
     reportedAt: never,
     reportRevision: 0,
     topicsAt: never,
