@@ -143,6 +143,7 @@ function factsOf(id: string): BrokerFacts {
   const pod = {
     name: id,
     uid: id,
+    labels: {},
     ip: undefined,
     deleting: false,
     ready: true,

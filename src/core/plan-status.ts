@@ -15,7 +15,13 @@ export interface PlanningFacts {
   /** For moves for balance. */
   readonly settings: { readonly sustainedSeconds: number; readonly minActiveBrokers: number };
   /** The newest plan, with the input that it was made from. Undefined while none was needed. */
-  readonly made: { readonly plan: Plan; readonly input: PlannerInput; readonly expiresAt: number } | undefined;
+  readonly made:
+    | {
+        readonly plan: Plan;
+        readonly input: Pick<PlannerInput, 'topics' | 'resources' | 'immovable'>;
+        readonly expiresAt: number;
+      }
+    | undefined;
 }
 
 export type BalancedUpdate = WithoutGeneration<Extract<PolicyConditionUpdate, { type: 'Balanced' }>>;
@@ -106,12 +112,17 @@ function outlook({ moves, inBand, bindingConstraint }: Plan): string {
   return inBand ? `${count} would bring all within the band` : `${count} would help, and then: ${bindingConstraint}`;
 }
 
-/** `broker 7 is 23 % above the mean in cpu, for 300 s`. */
+/** `broker 7 is 23 % above the mean in cpu, for 5 min`. */
 function describe(outside: OutsideBand | undefined): string {
   if (outside === undefined) return 'no broker is outside the band';
   const { broker, resource, side, level, forSeconds } = outside;
   const distance = Math.round(100 * Math.abs(level - 1));
-  return `broker ${broker} is ${distance} % ${side === 'Above' ? 'above' : 'below'} the mean in ${resource}, for ${Math.round(forSeconds)} s`;
+  return `broker ${broker} is ${distance} % ${side === 'Above' ? 'above' : 'below'} the mean in ${resource}, for ${lasting(forSeconds)}`;
+}
+
+/** In minutes: a status that says something new every second would be written every second. */
+function lasting(seconds: number): string {
+  return seconds < 60 ? 'less than a minute' : `${Math.floor(seconds / 60)} min`;
 }
 
 function imbalanceOf(input: PlannerInput, { figures }: Detection, made: Made | undefined): PlanStatus['imbalance'] {

@@ -279,6 +279,7 @@ function buildPod({ name, container, ...rest }: PodParts): BrokerPod {
     ip: undefined,
     deleting: false,
     ready: true,
+    labels: {},
     persistentVolume: false,
     ...rest,
     container: container && buildContainer(name, container),

@@ -133,6 +133,7 @@ export interface ContainerLimits {
 export interface BrokerPod {
   readonly name: string;
   readonly uid: string;
+  readonly labels: Readonly<Record<string, string>>;
   readonly ip: string | undefined;
   readonly deleting: boolean;
   readonly ready: boolean;

@@ -1,5 +1,6 @@
 /** Watches RebalancePolicies and keeps one runtime for each that can be acted on. */
 import { isDeepStrictEqual } from 'node:util';
+import { isProblem } from '../api/problem.ts';
 import {
   type EffectiveSpec,
   effectiveSpec,
@@ -7,6 +8,7 @@ import {
   type RebalancePolicy,
   readPolicySpec,
 } from '../api/rebalance-policy.ts';
+import { createCalendar } from '../core/policy/windows.ts';
 import { policyStatus } from '../core/status.ts';
 import type { EtcdPort } from '../etcd/port.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -16,6 +18,7 @@ import { createOwnWrites, recordWrites } from '../kube/own-writes.ts';
 import { createReconciler, DONE, type ReconcileResult } from '../kube/reconcile.ts';
 import type { Logger } from './logger.ts';
 import type { OperatorMetrics } from './metrics.ts';
+import { createPlanning } from './planning.ts';
 import { type PolicyRuntime, startPolicyRuntime } from './policy-runtime.ts';
 import { POLICIES, writePolicyStatus } from './publish.ts';
 
@@ -55,6 +58,7 @@ export function startController(options: ControllerOptions): Controller {
   const client = recordWrites({ client: options.client, resource: POLICIES, ownWrites });
   const kubeMetrics = options.metrics.kube.ofController('rebalancepolicy', CONCURRENCY);
   const running = new Map<string, Running>();
+  const planning = createPlanning();
 
   const policies = createListWatch<RebalancePolicy>({
     client,
@@ -85,14 +89,14 @@ export function startController(options: ControllerOptions): Controller {
       return DONE;
     }
     const read = readPolicySpec(policy.spec);
-    const problems = 'problems' in read ? read.problems : endpointProblems(policy);
-    if ('problems' in read || problems.length > 0) {
+    const spec = 'problems' in read ? undefined : effectiveSpec(read.spec);
+    const problems = 'problems' in read ? read.problems : [...endpointProblems(policy), ...windowProblems(policy)];
+    if (spec === undefined || problems.length > 0) {
       running.delete(key);
       await old?.runtime.stop(false);
       await reportInvalid(policy, problems);
       return { kind: 'terminal', error: new Error(problems.join('; ')) };
     }
-    const spec = effectiveSpec(read.spec);
     const foundation = { uid: policy.metadata.uid, endpoints: spec.etcd.endpoints, selector: spec.brokerSelector };
     if (old !== undefined && isDeepStrictEqual(old.foundation, foundation)) {
       old.runtime.update(policy, spec);
@@ -109,7 +113,8 @@ export function startController(options: ControllerOptions): Controller {
   function startRuntime(policy: RebalancePolicy, spec: EffectiveSpec): PolicyRuntime {
     log.info({ policy: policy.metadata.name, endpoints: spec.etcd.endpoints, mode: spec.mode }, 'following a policy');
     const { connectEtcd, allowAnyEtcdEndpoint: _allow, ...shared } = options;
-    return startPolicyRuntime({ ...shared, client, policy, spec, etcd: connectEtcd(spec.etcd.endpoints) });
+    const etcd = connectEtcd(spec.etcd.endpoints);
+    return startPolicyRuntime({ ...shared, client, planning, policy, spec, etcd });
   }
 
   function endpointProblems(policy: RebalancePolicy): readonly string[] {
@@ -118,6 +123,12 @@ export function startController(options: ControllerOptions): Controller {
       const problem = endpointProblem(endpoint, policy.metadata.namespace);
       return problem === null ? [] : [`spec.etcd.endpoints: ${problem}`];
     });
+  }
+
+  /** What the schema cannot tell: time zones that nobody knows, days that do not come. */
+  function windowProblems({ spec }: RebalancePolicy): readonly string[] {
+    const calendar = createCalendar(spec.rebalance?.windows ?? []);
+    return isProblem(calendar) ? [`spec.rebalance.${calendar.problem}`] : [];
   }
 
   async function reportInvalid(policy: RebalancePolicy, problems: readonly string[]): Promise<void> {
@@ -148,6 +159,7 @@ export function startController(options: ControllerOptions): Controller {
       await queue.stop();
       // The leader key is not given up: the next replica takes it over while our lease still runs (design §4).
       await Promise.all([...running.values()].map(({ runtime }) => runtime.stop(false)));
+      await planning.close();
     },
   };
 }

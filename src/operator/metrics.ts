@@ -33,6 +33,18 @@ export function createOperatorMetrics(registry: Registry) {
       labelNames: policy,
       registers,
     }),
+    maxOverMean: new Gauge({
+      name: 'danube_load_manager_load_max_over_mean',
+      help: 'Load of the most loaded broker by the mean, of each resource that is planned; 1 is even.',
+      labelNames: ['policy', 'resource'] as const,
+      registers,
+    }),
+    variation: new Gauge({
+      name: 'danube_load_manager_load_variation',
+      help: 'Coefficient of variation of the load of brokers. Alone it hides one hot broker in a large cluster.',
+      labelNames: ['policy', 'resource'] as const,
+      registers,
+    }),
     malformedKeys: new Gauge({
       name: 'danube_load_manager_malformed_keys',
       help: 'Keys in etcd whose value is not what brokers write.',

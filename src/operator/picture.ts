@@ -16,6 +16,7 @@ export interface PictureOptions {
   readonly pods: () => readonly Pod[];
   readonly brokerLoads: () => readonly BrokerLoad[];
   readonly agents: () => Snapshot['agents'];
+  readonly balance: () => Snapshot['balance'];
   /** Epoch ms that never go back. */
   readonly now: () => number;
 }
@@ -70,7 +71,11 @@ export function createPicture({ namespace, memory, now, ...sources }: PictureOpt
       const observation = { now: moment, namespace, metadata, pods: currentPods(), brokerLoads };
       const where = currentPlaces(metadata);
       observe(memory, observation, where);
-      const snapshot = snapshotOf(observation, memory, sources.agents());
+      const balance = sources.balance();
+      const snapshot = {
+        ...snapshotOf(observation, memory, sources.agents()),
+        ...(balance !== undefined && { balance }),
+      };
       const brokers = judgeBrokers(snapshot, where);
       noteDeaths(memory, brokers, moment);
       last = { cluster: { snapshot, brokers }, metadata };

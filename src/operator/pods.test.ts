@@ -74,6 +74,7 @@ describe('a Pod of a broker', () => {
     expect(toBrokerPod(running)).toEqual({
       name: 'danube-core-broker-0',
       uid: '7f1f6c2e-3c7b-4a4e-9f0f-0d5e9b6f2a11',
+      labels: { 'app.kubernetes.io/component': 'broker' },
       ip: '10.244.1.7',
       deleting: false,
       ready: true,

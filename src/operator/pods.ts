@@ -49,6 +49,7 @@ export function toBrokerPod(pod: Pod): BrokerPod {
   return {
     name: pod.metadata.name,
     uid: pod.metadata.uid ?? '',
+    labels: pod.metadata.labels ?? {},
     ip: hasEnded ? undefined : pod.status?.podIP,
     deleting: pod.metadata.deletionTimestamp !== undefined,
     ready: pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,

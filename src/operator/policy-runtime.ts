@@ -25,11 +25,13 @@ import { createOwnWrites, recordWrites } from '../kube/own-writes.ts';
 import { startAdminProber } from './admin-ports.ts';
 import { startAgentPuller } from './agents.ts';
 import { createAuthority } from './authority.ts';
+import { createBalanceWatch } from './balance.ts';
 import { execute, HISTORY_PREFIX } from './execute.ts';
 import type { Logger } from './logger.ts';
 import { createMemory } from './memory.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { createPicture } from './picture.ts';
+import type { Planning } from './planning.ts';
 import { agentPort, PODS, type Pod } from './pods.ts';
 import { BROKER_LOADS, brokerLoadSelector, POLICIES } from './publish.ts';
 import { type Cluster, createReporter } from './reporter.ts';
@@ -48,6 +50,8 @@ export interface PolicyRuntimeOptions {
   readonly metrics: OperatorMetrics;
   readonly recordEvent: RecordEvent;
   readonly agentIntervalMs: number;
+  /** Shared by all policies: plans wait for each other. */
+  readonly planning: Planning;
 }
 
 export interface PolicyRuntime {
@@ -63,6 +67,7 @@ export interface PolicyRuntime {
 const TICK_MS = 500;
 /** Where all is well, everything is looked at once more after this long: no event is trusted to have come. */
 const RESYNC_MS = 10_000;
+const BALANCE_EVERY_MS = 10_000;
 const HISTORY_KEPT = 200;
 const STOP_PATIENCE_MS = 5000;
 
@@ -112,12 +117,14 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     metrics,
   });
 
+  const balance = createBalanceWatch({ policy: policyName, planning: options.planning, log });
   const picture = createPicture({
     namespace,
     memory,
     pods: () => pods.list(),
     brokerLoads: () => brokerLoads.list(),
     agents: () => agents,
+    balance: () => balance.balance(),
     now,
   });
 
@@ -181,7 +188,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         const port = agentPort(pod);
         return uid === undefined || host === undefined || port === undefined ? [] : [{ podUID: uid, host, port }];
       }),
-    onReport(podUID, record) {
+    onReport(podUID, record, topics) {
+      if (topics !== null) balance.noteTopics(podUID, topics, now());
       const isFirst = record.last !== undefined && agents.get(podUID)?.last === undefined;
       agents.set(podUID, record);
       if (isFirst) wake();
@@ -368,16 +376,36 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         hasNews = true;
         log.warn({ policy: policyName, error: error.message }, 'status was not written; it will be tried again');
       }
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          clearTimeout(timer);
-          stopped.signal.removeEventListener('abort', done);
-          resolve();
-        };
-        const timer = setTimeout(done, 1000);
-        stopped.signal.addEventListener('abort', done);
-      });
+      await untilStopped(1000);
     }
+  }
+
+  /** How even the load is changes slowly; and a plan, which takes its time, must hold up nothing. */
+  async function balanceLoop(): Promise<void> {
+    while (!stopped.signal.aborted) {
+      const metadata = fold?.metadata;
+      if (metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced()) {
+        await balance.look(look(metadata), spec, options.isLeading());
+        for (const [resource, { maxOverMean, cv }] of balance.figures()) {
+          metrics.maxOverMean.set({ policy: policyName, resource }, maxOverMean);
+          metrics.variation.set({ policy: policyName, resource }, cv);
+        }
+      }
+      await untilStopped(BALANCE_EVERY_MS);
+    }
+  }
+
+  /** Resolves after this long, or when the runtime is stopped. */
+  function untilStopped(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        stopped.signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      stopped.signal.addEventListener('abort', done);
+    });
   }
 
   async function publish(): Promise<void> {
@@ -392,11 +420,12 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       waits: lastWaits,
       etcdError: etcdError ?? authority.view().error ?? stepError,
       authority: authority.view(),
+      planning: balance.summary(spec),
     });
     policy = { ...policy, status: next };
   }
 
-  const loops = Promise.all([decideLoop(), publishLoop(), following]);
+  const loops = Promise.all([decideLoop(), publishLoop(), balanceLoop(), following]);
   loops.catch((error: unknown) => {
     // A fault in our own code: end the process and let the other replica go on, rather than half work.
     log.error({ policy: policyName, error: error instanceof Error ? error.stack : String(error) }, 'a loop failed');
@@ -413,6 +442,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     wake,
     async stop(giveUp) {
       stopped.abort();
+      balance.stop();
       wake();
       puller.stop();
       prober.stop();

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { BrokerLoad } from '../api/broker-load.ts';
 import { effectiveSpec, type RebalancePolicy } from '../api/rebalance-policy.ts';
 import { judgeBrokers } from '../core/brokers.ts';
+import { summarisePlanning } from '../core/plan-status.ts';
 import { buildSnapshot, NAMESPACE } from '../core/snapshot-builder.ts';
 import type { KubeClient, KubeObject, ObjectRef, PatchOptions, Resource } from '../kube/client.ts';
 import { createOperatorMetrics } from './metrics.ts';
@@ -87,6 +88,12 @@ function start(isShown: () => boolean = () => true) {
         brokerLoads,
         waits: [],
         etcdError: undefined,
+        planning: summarisePlanning({
+          policy: 'prod',
+          look: undefined,
+          settings: { sustainedSeconds: 180, minActiveBrokers: 2 },
+          made: undefined,
+        }),
         authority: { state: 'Held', message: 'leads the brokers', epoch: 1 },
       });
     },

@@ -4,6 +4,7 @@ import type { BrokerLoad, BrokerLoadStatus } from '../api/broker-load.ts';
 import type { EffectiveSpec, RebalancePolicy, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
 import type { Wait } from '../core/assignment.ts';
 import type { BrokerFacts } from '../core/brokers.ts';
+import type { PlanSummary } from '../core/plan-status.ts';
 import { createRanker } from '../core/rank-order.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import {
@@ -39,6 +40,7 @@ export interface Report {
   readonly waits: readonly Wait[];
   readonly etcdError: string | undefined;
   readonly authority: AuthorityView;
+  readonly planning: PlanSummary;
 }
 
 export interface ReporterOptions {
@@ -151,6 +153,7 @@ export function createReporter({ client, isShown, identity, metrics }: ReporterO
           etcdError: report.etcdError,
           authority,
           operator: identity,
+          planning: report.planning,
           cluster: cluster && views && { ...cluster, views, waits: report.waits },
         },
         policy.status,

@@ -1,0 +1,151 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { effectiveSpec } from '../api/rebalance-policy.ts';
+import { judgeBrokers } from '../core/brokers.ts';
+import { plan } from '../core/planner/plan.ts';
+import { buildSnapshot } from '../core/snapshot-builder.ts';
+import { createBalanceWatch } from './balance.ts';
+import type { PlanningOutcome } from './planning.ts';
+import type { Cluster } from './reporter.ts';
+
+const spec = effectiveSpec({
+  brokerSelector: { matchLabels: { app: 'danube' } },
+  etcd: { endpoints: ['http://etcd.messaging.svc:2379'] },
+  mode: 'Observe',
+  rebalance: { sustainedSeconds: 60 },
+});
+
+const BROKERS = ['1', '2', '3'];
+
+/**
+ * Three brokers with 30 topics each; those of the first take three times the traffic while it is hot. The first look cannot know
+ * whose figures those are, the present processes' or earlier ones', so what must last counts from the second.
+ */
+function clusterAt(second: number, isHot = true): Cluster {
+  const trafficOf = (broker: string) => (isHot && broker === '1' ? 300_000 : 100_000);
+  const topicsOf = (broker: string) => Array.from({ length: 30 }, (_, index) => `/default/${broker}-${index}`);
+  const snapshot = buildSnapshot({
+    now: second,
+    brokers: BROKERS.map((id) => ({
+      id,
+      pod: `danube-${id}`,
+      reportedAt: second,
+      reportRevision: 1000 + second,
+      topicLoads: Object.fromEntries(
+        topicsOf(id).map((name) => [name, { messagesPerSecond: 100, bytesPerSecond: trafficOf(id) / 30 }]),
+      ),
+    })),
+    pods: BROKERS.map((id) => ({ name: `danube-${id}`, container: { runningSince: 1 } })),
+    topics: BROKERS.flatMap((id) => topicsOf(id).map((name) => ({ name, owners: [id] }))),
+    agents: Object.fromEntries(
+      BROKERS.map((id) => [
+        `danube-${id}`,
+        { seenAt: second, cpuCores: trafficOf(id) / 100_000, cpuLimitCores: 4, memoryBytes: 1e9 },
+      ]),
+    ),
+  });
+  return { snapshot, brokers: judgeBrokers(snapshot) };
+}
+
+/** Plans at once, here; `outcomes` replace what would come back. */
+function start(...outcomes: readonly PlanningOutcome[]) {
+  const asked: string[][] = [];
+  const waiting = [...outcomes];
+  const watch = createBalanceWatch({
+    policy: 'prod',
+    planning: {
+      async plan(input, { options }) {
+        asked.push([...input.topics]);
+        return waiting.shift() ?? { kind: 'Planned', plan: plan(input, options), planMs: 1 };
+      },
+    },
+    log: pino({ level: 'silent' }),
+  });
+  return {
+    watch,
+    asked,
+    async lookFrom(first: number, last: number, { isHot = true, plans = true } = {}) {
+      for (let second = first; second <= last; second += 10) await watch.look(clusterAt(second, isHot), spec, plans);
+    },
+  };
+}
+
+describe('what is watched of the load', () => {
+  it('is nothing before the first look', () => {
+    const { watch } = start();
+
+    expect(watch.balance()).toBeUndefined();
+    expect(watch.figures().size).toBe(0);
+    expect(watch.summary(spec)).toMatchObject({ status: {}, balanced: { status: 'Unknown' } });
+  });
+
+  it('is how far each broker is from the mean', async () => {
+    const { watch, lookFrom } = start();
+    await lookFrom(1000, 1010);
+
+    expect(watch.figures().get('cpu')?.maxOverMean).toBeCloseTo(1.8, 5);
+    expect(watch.balance()?.brokers.get('1')?.levels.cpu).toBeCloseTo(1.8, 5);
+  });
+});
+
+describe('a plan', () => {
+  it('is made once the load has been uneven for long enough, and told in the status', async () => {
+    const { watch, asked, lookFrom } = start();
+
+    await lookFrom(1000, 1060);
+    expect(asked).toEqual([]);
+    await lookFrom(1070, 1070);
+
+    expect(asked).toHaveLength(1);
+    const { status, balanced } = watch.summary(spec);
+    expect(status.plan?.name).toMatch(/^prod-[0-9a-f]+$/);
+    expect(status.plan?.moves).toBeGreaterThanOrEqual(status.plan?.minMoves ?? Number.POSITIVE_INFINITY);
+    expect(balanced).toMatchObject({ status: 'False', reason: 'Imbalanced' });
+  });
+
+  it('is made anew when its time is over or the policy asks for another, and not before', async () => {
+    const { asked, lookFrom, watch } = start();
+    await lookFrom(1000, 1360);
+    expect(asked).toHaveLength(1);
+
+    await lookFrom(1370, 1380);
+    expect(asked).toHaveLength(2);
+
+    const wider = effectiveSpec({ ...spec, rebalance: { sustainedSeconds: 60, limits: { maxConcurrentMoves: 2 } } });
+    await watch.look(clusterAt(1390), wider, true);
+    expect(asked).toHaveLength(3);
+  });
+
+  it('is gone when the load is even again', async () => {
+    const { watch, lookFrom } = start();
+    await lookFrom(1000, 1070);
+    expect(watch.summary(spec).status.plan).toBeDefined();
+
+    await lookFrom(1080, 1400, { isHot: false });
+
+    expect(watch.summary(spec)).toMatchObject({ balanced: { status: 'True', reason: 'WithinBand' } });
+    expect(watch.summary(spec).status.plan).toBeUndefined();
+  });
+
+  it('is not made by a replica that stands by, and at once when it leads', async () => {
+    const { asked, lookFrom } = start();
+    await lookFrom(1000, 1100, { plans: false });
+    expect(asked).toEqual([]);
+
+    await lookFrom(1110, 1110);
+
+    expect(asked).toHaveLength(1);
+  });
+
+  it('that could not be made is tried again', async () => {
+    const { asked, lookFrom, watch } = start({ kind: 'Failed', problem: 'no memory' });
+    await lookFrom(1000, 1070);
+    expect(asked).toHaveLength(1);
+    expect(watch.summary(spec).status.plan).toBeUndefined();
+
+    await lookFrom(1080, 1080);
+
+    expect(asked).toHaveLength(2);
+    expect(watch.summary(spec).status.plan).toBeDefined();
+  });
+});

@@ -1,0 +1,141 @@
+/**
+ * Watches how evenly one policy's brokers are loaded: looks every few seconds, and while the load has been uneven for long enough
+ * there is a plan, made beside the event loop. It says what it would do; it moves nothing.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { TopicsReport } from '../api/agent-report.ts';
+import type { EffectiveSpec } from '../api/rebalance-policy.ts';
+import { balanceOf } from '../core/load-model/balance.ts';
+import { createLoadModel } from '../core/load-model/model.ts';
+import type { LoadPicture } from '../core/load-model/picture.ts';
+import { readingsOf } from '../core/load-model/readings.ts';
+import { type PlanningFacts, type PlanSummary, summarisePlanning } from '../core/plan-status.ts';
+import { type Detection, type DetectionState, detect } from '../core/planner/detection.ts';
+import type { ResourceFigures } from '../core/planner/input.ts';
+import { applyPolicy } from '../core/policy/apply-policy.ts';
+import type { Balance } from '../core/snapshot.ts';
+import type { Logger } from './logger.ts';
+import type { Planning } from './planning.ts';
+import type { Cluster } from './reporter.ts';
+
+export interface BalanceOptions {
+  readonly policy: string;
+  readonly planning: Pick<Planning, 'plan'>;
+  readonly log: Logger;
+}
+
+export interface BalanceWatch {
+  /** Takes in what a Pod's agent says of its topics, at this moment of the operator's clock. */
+  noteTopics(podUID: string, report: TopicsReport, now: number): void;
+  /**
+   * Looks at the cluster. With `plans` a plan is made if one is needed and there is none that still counts; resolves when it is
+   * there. A replica that only stands by looks as well: what has to last is then known to last when it leads.
+   */
+  look(cluster: Cluster, spec: EffectiveSpec, plans: boolean): Promise<void>;
+  /** What placement must heed; undefined before the first look. */
+  balance(): Balance | undefined;
+  /** For the policy's status. */
+  summary(spec: EffectiveSpec): PlanSummary;
+  /** How even each resource is that is planned, by its name. */
+  figures(): ReadonlyMap<string, ResourceFigures>;
+  /** Ends the plan that is being made. */
+  stop(): void;
+}
+
+/** A plan is of its moment: after this long it is made anew. */
+const PLAN_KEPT_MS = 300_000;
+/** A thousand brokers with a million topics take a second; what there is after ten is better than nothing. */
+const PLAN_DEADLINE_MS = 10_000;
+
+export function createBalanceWatch({ policy, planning, log }: BalanceOptions): BalanceWatch {
+  const model = createLoadModel();
+  const stopped = new AbortController();
+  let state: DetectionState = new Map();
+  let last: { readonly picture: LoadPicture; readonly detection: Detection; readonly balance: Balance } | undefined;
+  let made: (NonNullable<PlanningFacts['made']> & { readonly rebalance: EffectiveSpec['rebalance'] }) | undefined;
+  let isPlanning = false;
+
+  async function plan({ snapshot }: Cluster, spec: EffectiveSpec): Promise<void> {
+    const { rebalance } = spec;
+    const picture = model.picture();
+    const labels = labelsOf(snapshot, picture);
+    const { input, options } = applyPolicy({
+      snapshot: { ...picture, labels, ignored: [] },
+      rebalance,
+      rules: spec.placement?.rules ?? [],
+      mode: 'Full',
+      brokers: [],
+    });
+    // The thread takes the arrays; the names of topics and why they may not move are needed here, too.
+    const { topics, resources, immovable } = input;
+    const kept = structuredClone({ resources, ...(immovable !== undefined && { immovable }) });
+    const outcome = await planning.plan(input, { options, deadlineMs: PLAN_DEADLINE_MS, signal: stopped.signal });
+    if (outcome.kind === 'Failed') log.warn({ policy, problem: outcome.problem }, 'no plan was made; trying again');
+    if (outcome.kind !== 'Planned') return;
+    const expiresAt = snapshot.now + PLAN_KEPT_MS;
+    made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, rebalance };
+    const { moves, bounds, bindingConstraint, hash } = outcome.plan;
+    const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
+    log.info({ policy, hash, ...facts, bindingConstraint }, 'made a plan');
+  }
+
+  /** Whether the plan that there is still does. */
+  function counts(now: number, { rebalance }: EffectiveSpec): boolean {
+    return made !== undefined && made.expiresAt > now && isDeepStrictEqual(made.rebalance, rebalance);
+  }
+
+  return {
+    noteTopics(podUID, report, now) {
+      if (last !== undefined) model.noteTopics({ podUID, report, seenAt: now });
+    },
+
+    async look(cluster, spec, plans) {
+      const { now, metadata } = cluster.snapshot;
+      model.observe({ now, metadata, brokers: cluster.brokers, readings: readingsOf(cluster.snapshot) });
+      const picture = model.picture({ topics: false });
+      const { band, sustainedSeconds, limits } = spec.rebalance;
+      const [above, below] = [band.abovePercent / 100, band.belowPercent / 100];
+      const { minActiveBrokers } = limits;
+      const detection = detect({
+        input: picture.input,
+        options: { band: { above, below }, sustainedSeconds, minActiveBrokers },
+        previous: state,
+        nowSeconds: now / 1000,
+      });
+      state = detection.state;
+      last = { picture, detection, balance: balanceOf(picture, above) };
+      if (detection.verdict !== 'Imbalanced') made = undefined;
+      else if (plans && !isPlanning && !counts(now, spec)) {
+        isPlanning = true;
+        try {
+          await plan(cluster, spec);
+        } finally {
+          isPlanning = false;
+        }
+      }
+    },
+
+    balance: () => last?.balance,
+
+    summary({ rebalance }) {
+      const { sustainedSeconds, limits } = rebalance;
+      const settings = { sustainedSeconds, minActiveBrokers: limits.minActiveBrokers };
+      return summarisePlanning({ policy, look: last, settings, made });
+    },
+
+    figures() {
+      const { picture, detection } = last ?? {};
+      return new Map(picture?.input.resources.map((name, at) => [name, detection?.figures[at] as ResourceFigures]));
+    },
+
+    stop: () => stopped.abort(),
+  };
+}
+
+/** Per broker of the picture, the labels of its Pod: placement rules select by them. */
+function labelsOf({ pods, ...snapshot }: Cluster['snapshot'], { input }: LoadPicture): readonly Labels[] {
+  const byUid = new Map(pods.map(({ uid, labels }) => [uid, labels]));
+  return input.brokers.map((broker) => byUid.get(snapshot.remembered.get(broker)?.podUID ?? '') ?? {});
+}
+
+type Labels = Readonly<Record<string, string>>;
