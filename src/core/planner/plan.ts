@@ -39,7 +39,7 @@ const THOROUGH: Effort = { partners: 256, topics: 96, exchangePartners: 64, exch
 const QUICK_LIMIT = 4_000_000;
 const QUICK_LIMIT_PER_TOPIC = 10;
 const THOROUGH_LIMIT = 4_000_000;
-const WALK_LIMIT = 1_000_000;
+const WALK_LIMIT = 2_000_000;
 const FEWER_MOVES_LIMIT = 1_000_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */

@@ -99,7 +99,7 @@ export function walk(search: Search, until: number): boolean {
     const next =
       since % KICK === KICK - 1
         ? anyStep(search, broker, draw)
-        : leastHarmful(search, broker, (topic) => trail.rests(topic, step));
+        : leastHarmful(search, broker, step, (topic) => trail.rests(topic, step));
     if (next === undefined) continue;
     trail.take(next, step);
     if (work.totalEnergy >= best - ROUNDING || !trail.isWithinLimit()) continue;
@@ -143,7 +143,7 @@ function walkWithout(search: Search, topic: number, until: number): boolean {
     const broker = trail.worst();
     if (broker === undefined || work.evaluations > until) break;
     const rests = (other: number): boolean => other === topic || trail.rests(other, step);
-    const next = leastHarmful(search, broker, rests, most.cost);
+    const next = leastHarmful(search, broker, step, rests, most.cost);
     if (next === undefined) break;
     trail.take(next, step);
   }
@@ -158,6 +158,7 @@ function walkWithout(search: Search, topic: number, until: number): boolean {
 function leastHarmful(
   search: Search,
   broker: number,
+  step: number,
   rests: (topic: number) => boolean,
   mostCost = Infinity,
 ): Step | undefined {
@@ -195,7 +196,7 @@ function leastHarmful(
       for (const topic of members(work, candidates, giver, effort.topics)) if (!rests(topic)) weigh(topic, broker, -1);
     }
   }
-  for (const partner of [...partners].slice(0, effort.exchangePartners)) {
+  for (const partner of turned([...partners], step * effort.exchangePartners).slice(0, effort.exchangePartners)) {
     if (partner === broker) continue;
     const theirs = members(work, candidates, partner, effort.exchangeTopics).filter((topic) => !rests(topic));
     for (const topic of mine.slice(0, effort.exchangeTopics)) for (const back of theirs) weigh(topic, partner, back);
@@ -224,4 +225,10 @@ function createDraw(): Draw {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
     return (state >>> 8) % count;
   };
+}
+
+/** The list from another start: each step weighs other partners. */
+function turned(list: readonly number[], by: number): readonly number[] {
+  const start = by % Math.max(1, list.length);
+  return [...list.slice(start), ...list.slice(0, start)];
 }
