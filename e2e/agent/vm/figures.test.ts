@@ -55,8 +55,8 @@ describe('what a rate adds up to', () => {
     ];
 
     expect(summedRate(reports, written)).toBeCloseTo(210);
-    expect(haveKnownIntervals(reports)).toBe(false);
-    expect(haveKnownIntervals(reports.slice(1))).toBe(true);
+    expect(haveKnownIntervals(reports, 0.01)).toBe(false);
+    expect(haveKnownIntervals(reports.slice(1), 0.01)).toBe(true);
   });
 
   it('is no number when the rate is unknown in one', () => {

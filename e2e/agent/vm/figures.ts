@@ -35,16 +35,16 @@ function wallSecondsBetween(earlier: AgentReport, later: AgentReport): number {
   return (later.observedAt - earlier.observedAt) / 1000;
 }
 
-/** The begin of a sample and the reading of its CPU are a few ms apart, unless the machine is elsewhere in between. */
-const TOLERATED_INTERVAL_SHARE = 0.01;
-
-/** Whether the two ways to know the intervals agree. */
-export function haveKnownIntervals(reports: readonly AgentReport[]): boolean {
+/**
+ * Whether the two ways to know the intervals agree but for a share of them. The begin of a sample and the reading of its CPU are a few ms
+ * apart, unless the machine is elsewhere in between.
+ */
+export function haveKnownIntervals(reports: readonly AgentReport[], toleratedShare: number): boolean {
   return reports.slice(1).every((later, index) => {
     const earlier = reports[index];
     return (
       earlier !== undefined &&
-      deviation(secondsBetween(earlier, later), wallSecondsBetween(earlier, later)) < TOLERATED_INTERVAL_SHARE
+      deviation(secondsBetween(earlier, later), wallSecondsBetween(earlier, later)) < toleratedShare
     );
   });
 }

@@ -143,8 +143,12 @@ export async function atRest<T>(
  */
 export function whenCalm<T extends { readonly reports: readonly AgentReport[] }>(
   experiment: () => Promise<T>,
+  toleratedShare: number,
 ): Promise<T> {
-  return repeatUntil(experiment, ({ reports }) => areConsecutive(reports) && haveKnownIntervals(reports));
+  return repeatUntil(
+    experiment,
+    ({ reports }) => areConsecutive(reports) && haveKnownIntervals(reports, toleratedShare),
+  );
 }
 
 /** Repeats an experiment of which a sample was missed. */

@@ -25,7 +25,7 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
   const cpu = await measureCpu(broker, agent, burnSeconds);
   const memory = await measureMemory(broker, agent);
   const disk = await repeatUntil(() => measureDisk(broker, agent), operationsAddUp);
-  const network = await whenCalm(() => measureNetwork(pod, broker, agent));
+  const network = await whenCalm(() => measureNetwork(pod, broker, agent), 0.01);
   const files = await measureFiles(broker, agent);
   await agent.stop();
 

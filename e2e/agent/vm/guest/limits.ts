@@ -29,7 +29,7 @@ export async function exceedLimits(number: number) {
     await broker.ask({ burnSeconds: 0.8 });
     const after = await atRest(agent, kernel);
     return { before, after, reports: agent.since(before.report.observedAt) };
-  });
+  }, 0.03);
 
   writeFileSync(`${cgroup}/cpu.max`, 'max');
   const { ended } = await broker.ask({ allocateBytes: 200 * MIB });
