@@ -38,7 +38,7 @@ function isRenewal(url: string): boolean {
   return url.includes('/leases/');
 }
 
-/** Every broker is ranked, and nothing was written for five renewals but these. */
+/** Every broker is ranked, and nothing was written for fifteen renewals, a second each, but these: the load is looked at every ten. */
 async function untilIdle(): Promise<void> {
   await until(
     async () => {
@@ -49,7 +49,7 @@ async function untilIdle(): Promise<void> {
     },
     { what: 'every broker to be ranked', timeoutMs: 180_000, intervalMs: 500 },
   );
-  await until(() => writes().length > 5 && writes().slice(-5).every(isRenewal), {
+  await until(() => writes().length > 15 && writes().slice(-15).every(isRenewal), {
     what: 'nothing to be written but the Lease',
     timeoutMs: 60_000,
   });

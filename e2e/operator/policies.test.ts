@@ -5,8 +5,16 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { RebalancePolicy, RebalancePolicySpec } from '../../src/api/rebalance-policy.ts';
-import { LEADER_KEY, parseKey, unassignedKey } from '../../src/danube/keys.ts';
+import {
+  assignmentsPrefix,
+  deliveryKey,
+  LEADER_KEY,
+  parseKey,
+  topicKey,
+  unassignedKey,
+} from '../../src/danube/keys.ts';
 import { OWN_PREFIX } from '../../src/danube/metadata.ts';
+import { encodeDelivery, NULL_VALUE } from '../../src/danube/values.ts';
 import type { EtcdPort } from '../../src/etcd/port.ts';
 import type { KubeObject } from '../../src/kube/client.ts';
 import { leaderIdOf } from '../../src/operator/authority.ts';
@@ -28,6 +36,26 @@ function policyNamed(name: string): () => Promise<RebalancePolicy> {
 async function setMode(mode: RebalancePolicySpec['mode']): Promise<void> {
   const ref = { namespace: BROKER_NAMESPACE, name: POLICY_NAME };
   await cluster().client.patch(POLICIES, ref, { spec: { mode } }, { type: 'merge' });
+}
+
+async function setRebalance(rebalance: RebalancePolicySpec['rebalance']): Promise<void> {
+  const ref = { namespace: BROKER_NAMESPACE, name: POLICY_NAME };
+  await cluster().client.patch(POLICIES, ref, { spec: { rebalance } }, { type: 'merge' });
+}
+
+/** Topics that a broker has, as they are once all that makes a topic has happened. */
+async function putOnBroker(etcd: EtcdPort, broker: string, topics: readonly string[]): Promise<void> {
+  for (const topic of topics) {
+    const { outcome } = await etcd.commit(
+      [],
+      [
+        { put: topicKey(topic), value: NULL_VALUE },
+        { put: deliveryKey(topic), value: encodeDelivery('NonReliable') },
+        { put: `${assignmentsPrefix(broker)}${topic.slice(1)}`, value: NULL_VALUE },
+      ],
+    );
+    expect(outcome).toBe('applied');
+  }
 }
 
 /** The id under which the operator leads the brokers for the policy as it is now. */
@@ -139,6 +167,34 @@ describe('mode Observe', () => {
     await untilCondition(policy, { type: 'Leading', status: 'False', reason: 'NotWanted' });
     await untilAssigned(cluster(), topics, 1_000);
     expect(ownWrites(await historyAfter(etcd, revision))).toEqual([]);
+  });
+
+  it('says how uneven the brokers are, and what a plan would do, and writes nothing', async () => {
+    const { etcd, policy, history } = cluster();
+    const revision = await currentRevision(etcd);
+    const [full = ''] = [...history.fold.registered.keys()];
+    const crowded = topicNames('crowded', 90);
+    await putOnBroker(etcd, full, crowded);
+
+    await setRebalance({ sustainedSeconds: 0 });
+    const balanced = await untilCondition(
+      policy,
+      { type: 'Balanced', status: 'False', reason: 'Imbalanced', message: 'would bring all within the band' },
+      60_000,
+    );
+
+    expect(balanced.message).toContain(`broker ${full} is `);
+    expect(balanced.message).toContain('above the mean in topics');
+    const { imbalance, plan, skipped = [] } = (await policy()).status ?? {};
+    expect(imbalance).toMatchObject({ resource: 'topics' });
+    expect(imbalance?.currentPercent).toBeGreaterThan(100);
+    expect(imbalance?.plannedPercent).toBeLessThan(10);
+    expect(plan?.name).toMatch(new RegExp(`^${POLICY_NAME}-[0-9a-f]+$`));
+    expect(plan?.moves).toBeGreaterThanOrEqual(plan?.minMoves ?? Number.POSITIVE_INFINITY);
+    expect(plan?.minMoves).toBeGreaterThan(50);
+    expect(skipped).toEqual([]);
+    const written = await historyAfter(etcd, revision);
+    expect(ownWrites(written)).toEqual([]);
   });
 
   it('and to Approve again: leads again, under the same id and a higher epoch', async () => {

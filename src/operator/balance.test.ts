@@ -105,14 +105,14 @@ describe('a plan', () => {
 
   it('is made anew when its time is over or the policy asks for another, and not before', async () => {
     const { asked, lookFrom, watch } = start();
-    await lookFrom(1000, 1360);
+    await lookFrom(1000, 1180);
     expect(asked).toHaveLength(1);
 
-    await lookFrom(1370, 1380);
+    await lookFrom(1190, 1200);
     expect(asked).toHaveLength(2);
 
     const wider = effectiveSpec({ ...spec, rebalance: { sustainedSeconds: 60, limits: { maxConcurrentMoves: 2 } } });
-    await watch.look(clusterAt(1390), wider, true);
+    await watch.look(clusterAt(1210), wider, true);
     expect(asked).toHaveLength(3);
   });
 

@@ -42,8 +42,9 @@ export interface BalanceWatch {
   stop(): void;
 }
 
-/** A plan is of its moment: after this long it is made anew. */
-const PLAN_KEPT_MS = 300_000;
+/** A plan is of its moment: after this long it is made anew; one without moves sooner, since what kept it from any may be over. */
+const PLAN_KEPT_MS = 120_000;
+const EMPTY_PLAN_KEPT_MS = 30_000;
 /** A thousand brokers with a million topics take a second; what there is after ten is better than nothing. */
 const PLAN_DEADLINE_MS = 10_000;
 
@@ -72,7 +73,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
     const outcome = await planning.plan(input, { options, deadlineMs: PLAN_DEADLINE_MS, signal: stopped.signal });
     if (outcome.kind === 'Failed') log.warn({ policy, problem: outcome.problem }, 'no plan was made; trying again');
     if (outcome.kind !== 'Planned') return;
-    const expiresAt = snapshot.now + PLAN_KEPT_MS;
+    const expiresAt = snapshot.now + (outcome.plan.moves.length > 0 ? PLAN_KEPT_MS : EMPTY_PLAN_KEPT_MS);
     made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, rebalance };
     const { moves, bounds, bindingConstraint, hash } = outcome.plan;
     const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
