@@ -4,12 +4,12 @@ import { configDefaults, defineConfig } from 'vitest/config';
 const LONG = '**/*.full.test.ts';
 
 const unit = { name: 'unit', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], environment: 'node' };
-/** Suites start real servers; one at a time keeps two cores honest. */
+/** Suites start real servers, each its own; they wait most of the time, so two at a time fit two cores. */
 const e2e = {
   name: 'e2e',
   include: ['e2e/**/*.test.ts'],
   environment: 'node',
-  fileParallelism: false,
+  maxWorkers: 2,
   testTimeout: 120_000,
   hookTimeout: 1_800_000,
 };
