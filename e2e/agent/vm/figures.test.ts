@@ -6,6 +6,7 @@ import {
   deviation,
   deviationFrom,
   haveKnownIntervals,
+  summedByOperations,
   summedRate,
 } from './figures.ts';
 
@@ -15,14 +16,16 @@ interface Sample {
   readonly usageSeconds?: number | null;
   readonly cores?: number | null;
   readonly bytesPerSecond?: number | null;
+  readonly operationsPerSecond?: number;
 }
 
-function report({ sequence, atSeconds, usageSeconds = 0, cores = 0, bytesPerSecond = 0 }: Sample): AgentReport {
+function report(sample: Sample): AgentReport {
+  const { sequence, atSeconds, usageSeconds = 0, cores = 0, bytesPerSecond = 0, operationsPerSecond = 0 } = sample;
   return {
     sequence,
     observedAt: atSeconds * 1000,
     cpu: { usageSeconds, cores },
-    disk: { writeBytesPerSecond: bytesPerSecond },
+    disk: { writeBytesPerSecond: bytesPerSecond, writesPerSecond: operationsPerSecond },
   } as AgentReport;
 }
 
@@ -67,6 +70,18 @@ describe('what a rate adds up to', () => {
 
     expect(summedRate(reports, written)).toBeNaN();
   });
+});
+
+it('bytes add up to what they are, however wrong the intervals, by the operations that were counted with them', () => {
+  // 20 operations of 100 bytes within a second that seems to be three.
+  const reports = [
+    report({ sequence: 1, atSeconds: 1 }),
+    report({ sequence: 2, atSeconds: 4, bytesPerSecond: 2_000, operationsPerSecond: 20 }),
+  ];
+  const rates = { bytes: written, operations: ({ disk }: AgentReport) => disk.writesPerSecond };
+
+  expect(summedRate(reports, written)).toBeCloseTo(6_000);
+  expect(summedByOperations(reports, 20, rates)).toBeCloseTo(2_000);
 });
 
 it('samples are consecutive when none is missing', () => {

@@ -24,6 +24,21 @@ export function summedRate(reports: readonly AgentReport[], rate: (report: Agent
   return sum;
 }
 
+/**
+ * The same for bytes when the intervals are known only roughly, as on a busy machine: operations are read with the bytes, so by what they
+ * add up to and by how many there were (`operations`), the intervals cancel out.
+ */
+export function summedByOperations(
+  reports: readonly AgentReport[],
+  operations: number,
+  rates: {
+    readonly bytes: (report: AgentReport) => number | null;
+    readonly operations: (report: AgentReport) => number | null;
+  },
+): number {
+  return (summedRate(reports, rates.bytes) * operations) / summedRate(reports, rates.operations);
+}
+
 /** The interval by the agent's monotonic clock: CPU is there as a total and as a rate. Idle brokers leave us the times of the samples. */
 function secondsBetween(earlier: AgentReport, later: AgentReport): number {
   return later.cpu.cores !== null && later.cpu.cores > 0

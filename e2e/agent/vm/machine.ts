@@ -5,13 +5,12 @@ import { buildPrograms } from '../../../build.ts';
 import { makeRunFolder, removeFolder } from '../../controlplane/run-folder.ts';
 import { describeExit, spawnTied } from '../../process/tied.ts';
 import { ensureMachineAssets, type MachineAssets } from './assets.ts';
-import type { Findings } from './guest/main.ts';
+import type { Findings, Settings } from './guest/main.ts';
 import { type MachineFiles, programWithLibraries, writeInitramfs } from './initramfs.ts';
 
-export interface MachineOptions {
+export interface MachineOptions<S extends keyof Findings> extends Settings {
+  readonly suite: S;
   readonly log: (line: string) => void;
-  /** For how long a process burns CPU where the agent is held to 1 %. */
-  readonly burnSeconds: number;
   readonly timeoutMs: number;
 }
 
@@ -22,12 +21,12 @@ const GUEST = join(import.meta.dirname, 'guest');
 const SYSTEM_PROGRAMS = ['unshare', 'nsenter', 'setpriv'];
 
 /**
- * Boots a virtual machine with cgroup v2 alone, runs the experiments of guest/main.ts in it on the agent as it ships, and gives what they
+ * Boots a virtual machine with cgroup v2 alone, runs a suite of guest/main.ts in it on the agent as it ships, and gives what they
  * found. Software emulation: hardware virtualisation is not to be had on most machines that run tests.
  *
  * @throws Error with the end of the machine's console when it does not come to an end by itself in time.
  */
-export async function runMachine(options: MachineOptions): Promise<Findings> {
+export async function runMachine<S extends keyof Findings>(options: MachineOptions<S>): Promise<Findings[S]> {
   const assets = await ensureMachineAssets(options);
   const folder = makeRunFolder();
   try {
@@ -37,11 +36,15 @@ export async function runMachine(options: MachineOptions): Promise<Findings> {
   }
 }
 
-async function boot(assets: MachineAssets, folder: string, options: MachineOptions): Promise<Findings> {
+async function boot<S extends keyof Findings>(
+  assets: MachineAssets,
+  folder: string,
+  options: MachineOptions<S>,
+): Promise<Findings[S]> {
   const initramfs = join(folder, 'initramfs.cpio');
   const disk = join(folder, 'disk.img');
   const findings = join(folder, 'findings.json');
-  writeInitramfs(initramfs, await filesOf(assets, folder, options));
+  writeInitramfs(initramfs, await filesOf(assets, folder, { suite: options.suite, burnSeconds: options.burnSeconds }));
   writeFileSync(disk, '');
   truncateSync(disk, DISK_BYTES);
 
@@ -78,7 +81,7 @@ async function boot(assets: MachineAssets, folder: string, options: MachineOptio
   return JSON.parse(found);
 }
 
-async function filesOf(assets: MachineAssets, folder: string, { burnSeconds }: MachineOptions): Promise<MachineFiles> {
+async function filesOf(assets: MachineAssets, folder: string, settings: Settings): Promise<MachineFiles> {
   const programs = join(folder, 'programs');
   await buildPrograms(programs);
   for (const name of ['main', 'broker']) {
@@ -102,7 +105,7 @@ async function filesOf(assets: MachineAssets, folder: string, { burnSeconds }: M
     '/app/main.mjs': { from: join(folder, 'guest/main.js') },
     '/app/broker.mjs': { from: join(folder, 'guest/broker.js') },
     '/app/agent.mjs': { from: join(programs, 'agent/main.js') },
-    '/app/settings.json': { text: JSON.stringify({ burnSeconds }) },
+    '/app/settings.json': { text: JSON.stringify(settings) },
   };
 }
 

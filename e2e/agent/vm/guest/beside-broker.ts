@@ -8,7 +8,7 @@ import { type Pod, processesOf, readKeyed, readNumber, startPod } from './contai
 import { measureCpu } from './cpu.ts';
 
 const MIB = 1024 * 1024;
-const MEMORY_LIMIT = 256 * MIB;
+export const MEMORY_LIMIT = 256 * MIB;
 const NEIGHBOUR_PORT = 7000;
 
 /** A sidecar in a Pod with shareProcessNamespace, which is the usual way. */
@@ -59,7 +59,7 @@ export async function measureBesideBroker(number: number, burnSeconds: number) {
   return result;
 }
 
-async function measureMemory(broker: Broker, agent: WatchedAgent) {
+export async function measureMemory(broker: Broker, agent: WatchedAgent) {
   await broker.ask({ holdBytes: 128 * MIB });
   const { cgroup } = broker.container;
   const { report, kernel: usageBytes } = await atRest(agent, () => readNumber(`${cgroup}/memory.current`));
@@ -72,7 +72,8 @@ async function measureMemory(broker: Broker, agent: WatchedAgent) {
   };
 }
 
-async function measureDisk(broker: Broker, agent: WatchedAgent) {
+/** Writes and reads between two samples at which the disk is at rest. */
+export async function measureDisk(broker: Broker, agent: WatchedAgent) {
   const bytes = 48 * MIB;
   const kernel = () => readFileSync(`${broker.container.cgroup}/io.stat`, 'utf8');
   const idle = await atRest(agent, kernel);

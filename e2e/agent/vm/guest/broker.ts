@@ -51,7 +51,9 @@ async function obey(command: Command): Promise<Answer> {
   if (command.send !== undefined) await send(command.send);
   for (let count = 0; count < (command.openFiles ?? 0); count++) openSync('/dev/null', 'r');
   if (command.allocateBytes === undefined) return { usedBefore, usedAfter: usedSeconds() };
-  const child = spawn('dd', ['if=/dev/zero', 'of=/dev/null', 'count=1', `bs=${command.allocateBytes}`]);
+  // It offers itself to the kernel, which else takes whoever holds most.
+  const allocate = `exec dd if=/dev/zero of=/dev/null count=1 bs=${command.allocateBytes}`;
+  const child = spawn('sh', ['-c', `echo 1000 >/proc/self/oom_score_adj; ${allocate}`]);
   const ended = await new Promise<string>((resolve) =>
     child.on('exit', (code, signal) => resolve(`${signal ?? code}`)),
   );

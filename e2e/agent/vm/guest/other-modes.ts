@@ -1,7 +1,9 @@
-import { agentCommand, atRest, podEnvironment, startAgent, watchAgent } from './agent.ts';
-import { startBroker } from './broker-container.ts';
-import { readNumber, startPod } from './containers.ts';
+import { type AgentOptions, agentCommand, atRest, podEnvironment, startAgent, watchAgent } from './agent.ts';
+import { type Broker, startBroker } from './broker-container.ts';
+import { type Pod, readNumber, startPod } from './containers.ts';
 import { measureCpu } from './cpu.ts';
+
+const MEMORY_LIMIT = 256 * 1024 * 1024;
 
 /** The agent as a second process of the broker's container. */
 export async function measureWithinBroker(number: number) {
@@ -25,16 +27,10 @@ export async function measureWithinBroker(number: number) {
 /** Agents that may not look into the broker's process: one sees the machine's cgroups, the others lack one thing or two. */
 export async function measureFromOutside(number: number) {
   const pod = await startPod(number);
-  const limits = { 'memory.max': `${256 * 1024 * 1024}` };
+  const limits = { 'memory.max': `${MEMORY_LIMIT}` };
   const broker = await startBroker({ pod, name: 'broker', processNamespace: 'pod', limits });
-  const host = {
-    pod,
-    hostCgroups: true,
-    uid: 20_002,
-    broker: ['--broker-process', 'danube-broker', '--broker-container', broker.container.id.slice(0, 12)],
-    flags: ['--host-cgroup', '/host/cgroup', '--memory-limit', limits['memory.max']],
-  };
-  const outside = startAgent({ ...host, name: 'host' });
+  const host = outsideOf(pod, broker, MEMORY_LIMIT);
+  const outside = startAgent(host);
   const cpu = await measureCpu(broker, outside, 1);
   const memory = await atRest(outside, () => readNumber(`${broker.container.cgroup}/memory.current`));
   await outside.stop();
@@ -50,4 +46,16 @@ export async function measureFromOutside(number: number) {
   await Promise.all([alone.stop(), withoutProcesses.stop()]);
   await broker.container.kill();
   return result;
+}
+
+/** An agent that sees the machine's cgroups, and the broker's process only from outside: as another user. */
+export function outsideOf(pod: Pod, broker: Broker, memoryLimit: number): AgentOptions {
+  return {
+    pod,
+    name: 'host',
+    hostCgroups: true,
+    uid: 20_002,
+    broker: ['--broker-process', 'danube-broker', '--broker-container', broker.container.id.slice(0, 12)],
+    flags: ['--host-cgroup', '/host/cgroup', '--memory-limit', `${memoryLimit}`],
+  };
 }

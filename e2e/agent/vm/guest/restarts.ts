@@ -1,4 +1,4 @@
-import { startAgent, withAllSamples } from './agent.ts';
+import { startAgent, type WatchedAgent, withAllSamples } from './agent.ts';
 import { type Broker, startBroker } from './broker-container.ts';
 import { startPod } from './containers.ts';
 
@@ -19,11 +19,10 @@ export async function restartBroker(number: number) {
     await broker?.container.kill();
     broker = await start({ name: 'broker' });
     await broker.ask({ burnSeconds: BURN_SECONDS });
-    const before = await agent.after(Date.now());
-    await broker.container.kill();
-    broker = await start({ name: 'broker, restarted' });
-    await agent.after((await agent.after(Date.now())).observedAt + 1);
-    return { before, reports: agent.since(before.observedAt) };
+    return restart(broker, agent, async () => {
+      broker = await start({ name: 'broker, restarted' });
+      return broker;
+    });
   });
 
   // The next process with the broker's pid is another container's, which is busy and does not listen where the broker does.
@@ -41,4 +40,13 @@ export async function restartBroker(number: number) {
   await agent.stop();
   await third.container.kill();
   return { pid, ...restarted, taken, back };
+}
+
+/** Puts the next broker in the place of one, and waits for two samples of it. */
+export async function restart(broker: Broker, agent: WatchedAgent, startNext: () => Promise<Broker>) {
+  const before = await agent.after(Date.now());
+  await broker.container.kill();
+  await startNext();
+  await agent.after((await agent.after(Date.now())).observedAt + 1);
+  return { before, reports: agent.since(before.observedAt) };
 }
