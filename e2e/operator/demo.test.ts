@@ -168,7 +168,8 @@ describe('npm run demo -- --seconds 40 --kill-broker-at 15 --json', () => {
     const cgroups = cgroupsOf(run);
     expect(processesOf(run).length).toBeGreaterThan(10);
 
-    const row = /brokerload\S+danube-core-broker-\d +Active +\S+ +\d+Mi\/1Gi +\d\.\d\dMB\/s +\d+ +[1-5] +Fresh/g;
+    const row =
+      /brokerload\S+danube-core-broker-\d +Active +\S+ +\d+Mi\/1Gi +\d\.\d\dMB\/s +(?:\d\.\d\dMB\/s +)?\d+ +[1-5] +Fresh/g;
     const columns = await until(
       async () => {
         const list = ['--kubeconfig', kubeconfig, '-n', 'messaging', 'get', 'brokerloads,rbpol'];
@@ -181,8 +182,8 @@ describe('npm run demo -- --seconds 40 --kill-broker-at 15 --json', () => {
     const exit = await run.exited;
 
     expect(columns).toMatch(/NAME +STATE +CPU +MEMORY +IN +OUT +TOPICS +RANK +METRICS +AGE/);
-    expect(columns).toMatch(/NAME +MODE +READY +SERVED +LEADING +BROKERS +TOPICS +AGE/);
-    expect(columns).toMatch(/rebalancepolicy\S+demo +Approve +True +True +True +5 +40 /);
+    expect(columns).toMatch(/NAME +MODE +READY +SERVED +LEADING +BALANCED +IMBALANCE +PLAN +BROKERS +TOPICS +AGE/);
+    expect(columns).toMatch(/rebalancepolicy\S+demo +Approve +True +True +True +(?:True|Unknown) .* 5 +40 /);
     expect(exit, run.stderr()).toEqual({ code: 0, signal: null });
     const result = promised.parse(JSON.parse(run.stdout()));
     expect(result).toMatchObject({
@@ -233,7 +234,8 @@ describe('the demo leaves nothing behind', () => {
       const interruptedAt = performance.now();
 
       expect(await run.exited, run.stderr()).toEqual({ code: 130, signal: null });
-      expect(performance.now() - interruptedAt).toBeLessThan(6_000);
+      // Far more than it takes; a start that is not given up takes minutes.
+      expect(performance.now() - interruptedAt).toBeLessThan(30_000);
       expect(run.stdout()).toBe('');
       await expectNothingLeft(run);
     },
@@ -248,7 +250,7 @@ describe('the demo leaves nothing behind', () => {
     const interruptedAt = performance.now();
 
     expect(await run.exited, run.stderr()).toEqual({ code: 0, signal: null });
-    expect(performance.now() - interruptedAt).toBeLessThan(10_000);
+    expect(performance.now() - interruptedAt).toBeLessThan(30_000);
     expect(promised.parse(JSON.parse(run.stdout()))).toMatchObject({ topics: 5, unassigned: 0, lost: 0 });
     await expectNothingLeft(run, cgroups);
   });
