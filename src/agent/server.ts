@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { type AgentReport, bounds, noncePattern } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
@@ -6,6 +6,12 @@ import { type DrainWait, drainBounds } from './drained.ts';
 import { expositionType, formatExposition } from './exposition.ts';
 import type { Selection } from './topics/listing.ts';
 import type { TopicSampler } from './topics/topic-sampler.ts';
+
+/**
+ * Not imported: an import evaluates every export of the module, and `WebSocket` among them loads the clients for fetch, TLS
+ * and HTTP/2, which is 13 MiB of memory in every broker Pod.
+ */
+const { createServer } = process.getBuiltinModule('node:http');
 
 export interface ReportServerOptions {
   /** The last sample; what it says of topics is left to `topics`. */
