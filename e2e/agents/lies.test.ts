@@ -18,6 +18,9 @@ import { sampleAsTimePasses } from './samples.ts';
 const HOUR_MS = 3_600_000;
 const MiB = 1024 ** 2;
 
+/** What is noticed only after half a minute is left to the long runs. */
+const LONG = process.env.TEST_TIER === 'full';
+
 /** What an agent makes of the truth. */
 type Telling = (truth: AgentReport) => AgentReport;
 
@@ -64,11 +67,13 @@ const LIES: Readonly<Record<string, Lie>> = {
     reason: 'Implausible',
     message: /version: want 2, got 1/,
   },
-  'never-changes': {
-    tell: (truth) => ({ ...truth, sequence: 1, observedAt: truth.agentStartedAt }),
-    reason: 'Stale',
-    message: /answers with sample 1 again and again/,
-  },
+  ...(LONG && {
+    'never-changes': {
+      tell: (truth) => ({ ...truth, sequence: 1, observedAt: truth.agentStartedAt }),
+      reason: 'Stale',
+      message: /answers with sample 1 again and again/,
+    },
+  }),
 };
 const LIARS = Object.keys(LIES);
 /** Idle, if they were to be believed. */
@@ -229,7 +234,7 @@ describe('a broker that is restarted between two samples', () => {
   });
 });
 
-describe('an agent that says the same again and again', () => {
+describe.runIf(LONG)('an agent that says the same again and again', () => {
   it('is noticed after half a minute, its last figures stay to be seen', async () => {
     const current = await untilReasons({ 'never-changes': 'Stale' });
 
@@ -263,7 +268,11 @@ describe('a broker whose agent is not believed', () => {
     expect(usableOf(policy)).toMatchObject({
       status: 'False',
       reason: 'Unusable',
-      message: expect.stringMatching(/5 Implausible \(counts-back, .*2 WrongCgroup \(.*1 Stale \(never-changes\)/),
+      message: expect.stringMatching(
+        LONG
+          ? /5 Implausible \(counts-back, .*2 WrongCgroup \(.*1 Stale \(never-changes\)/
+          : /5 Implausible \(counts-back, .*2 WrongCgroup \(/,
+      ),
     });
   });
 });
