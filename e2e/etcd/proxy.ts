@@ -87,7 +87,9 @@ export async function startProxy(address: string, target: string): Promise<TcpPr
     if (!pairs.delete(pair)) return;
     for (const socket of pair) {
       dead.delete(socket);
-      socket.resetAndDestroy();
+      // A reset fails on a socket that is just ending, and Node then waits for its end for ever, in a busy loop at exit.
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
     }
   }
 
