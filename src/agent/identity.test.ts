@@ -16,6 +16,8 @@ const cgroups: BrokerCgroups = {
   podUid: null,
 };
 
+const ofV1: Partial<IdentityFacts> = { cgroups: { ...cgroups, memory: { ...directory, version: 1 } } };
+
 /** A cgroup with these limits, on a node of 4 cores and 8 GiB. */
 function facts(cores: number | null, memoryBytes: number | null, changes: Partial<IdentityFacts> = {}): IdentityFacts {
   return {
@@ -38,6 +40,15 @@ describe('a cgroup that lists the broker', () => {
       'it has no limits, and the Pod was given those of the node',
       facts(null, null, { podLimits: { cores: 3.9, memoryBytes: 7 * gibibyte } }),
     ],
+    ['its node enforces no CPU quotas', facts(null, gibibyte)],
+    [
+      'it has no memory limit in v1, which shows the one of all Pods together',
+      facts(1.5, 8 * gibibyte - 4096, { ...ofV1, podLimits: { cores: 1.5, memoryBytes: 7.9 * gibibyte } }),
+    ],
+    [
+      'its memory limit in v1 is higher than that of all Pods together',
+      facts(1.5, 7 * gibibyte, { ...ofV1, podLimits: { cores: 1.5, memoryBytes: 7.9 * gibibyte } }),
+    ],
     ['its path names the Pod', facts(1.5, gibibyte, { cgroups: { ...cgroups, podUid } })],
   ])('is proven when %s', (_, given) => {
     expect(judgeIdentity(given)).toEqual({ state: 'proven', reason: null });
@@ -46,7 +57,12 @@ describe('a cgroup that lists the broker', () => {
   it.each<[string, IdentityFacts, string]>([
     ['its CPU limit is another', facts(1, gibibyte), "the CPU limit (cores) of the cgroup is 1, and the Pod's is 1.5"],
     ['its memory limit is another', facts(1.5, gibibyte / 2), 'the memory limit (bytes) of the cgroup is 536870912'],
-    ['it has no CPU limit', facts(null, gibibyte), 'the CPU limit (cores) of the cgroup is none'],
+    ['it has no memory limit in v1', facts(1.5, 8 * gibibyte, ofV1), 'the memory limit (bytes) of the cgroup is 858'],
+    [
+      'its memory limit in v2 is higher, however high',
+      facts(1.5, 8 * gibibyte, { podLimits: { cores: 1.5, memoryBytes: 7 * gibibyte } }),
+      'the memory limit (bytes) of the cgroup is 858',
+    ],
     ['it has no memory limit', facts(1.5, null), 'the memory limit (bytes) of the cgroup is none'],
     [
       'its path names another Pod',
