@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AgentReport, parseReport } from '../api/agent-report.ts';
@@ -276,6 +276,55 @@ describe('a request is refused and its connection closed when', () => {
     const answers = await Promise.all([exchange('GET /report HTTP/1.1\r\nHost: x\r\n'), exchange('')]);
 
     expect(answers).toEqual([expect.stringMatching(/^HTTP\/1.1 408 /), expect.stringMatching(/^HTTP\/1.1 408 /)]);
+  });
+});
+
+describe('a client that does not take its answers', () => {
+  const request = 'GET /report HTTP/1.1\r\nHost: x\r\n\r\n';
+
+  async function connectWith(bytes: string): Promise<Socket> {
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.write(bytes);
+    return socket;
+  }
+
+  async function connections(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
+    });
+  }
+
+  it('is cut off when it asks again before it has them', async () => {
+    const socket = await connectWith(request.repeat(1_600));
+
+    await vi.waitFor(async () => expect(await connections()).toBe(0));
+    expect(selections.length).toBe(1);
+    socket.destroy();
+  });
+
+  it('is cut off after half a minute', async () => {
+    expect(server.timeout).toBe(30_000);
+    server.timeout = 50;
+    // More than the kernel takes for both ends.
+    report = { ...report, reason: 'x'.repeat(30_000_000) };
+    const socket = await connectWith(request);
+
+    await vi.waitFor(() => expect(selections.length).toBe(1));
+    await vi.waitFor(async () => expect(await connections()).toBe(0));
+    socket.destroy();
+  });
+
+  it('is served on when it has taken them, also later than that', async () => {
+    server.timeout = 50;
+    const socket = await connectWith(request);
+    await once(socket, 'data');
+    const waited = await new Promise((resolve) => {
+      socket.once('data', (bytes) => resolve(bytes.toString()));
+      socket.write('GET /drained?timeout=0.3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    });
+
+    expect(waited).toContain('"TimeUp"');
   });
 });
 

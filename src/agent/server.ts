@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { type AgentReport, bounds, noncePattern } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
@@ -31,6 +32,8 @@ const limits = {
   headerBytes: 8_192,
   connections: 64,
   requestMilliseconds: 5_000,
+  /** For an answer of which nothing is taken. */
+  answerMilliseconds: 30_000,
   idleMilliseconds: 60_000,
 } as const;
 
@@ -48,6 +51,8 @@ const leastGzipBytes = 1_024;
  */
 export function createReportServer(options: ReportServerOptions): Server {
   const reportBody = createReportBody();
+  /** Sockets with an answer on its way. */
+  const answering = new WeakSet<Socket>();
   const server = createServer(
     {
       maxHeaderSize: limits.headerBytes,
@@ -57,6 +62,14 @@ export function createReportServer(options: ReportServerOptions): Server {
       keepAliveTimeout: limits.idleMilliseconds,
     },
     (request, response) => {
+      const { socket } = request;
+      if (answering.has(socket)) {
+        // Node would keep the answers to all requests that came at once, and whoever reads none of them would fill the memory.
+        socket.destroy();
+        return;
+      }
+      answering.add(socket);
+      response.on('close', () => answering.delete(socket));
       const url = parseTarget(request);
       if (isRefusal(url)) send(response, url);
       else if (url.pathname === '/drained') waitUntilDrained(url, response, options.drainWait);
@@ -64,6 +77,7 @@ export function createReportServer(options: ReportServerOptions): Server {
     },
   );
   server.maxConnections = limits.connections;
+  server.timeout = limits.answerMilliseconds;
   return server;
 }
 
@@ -217,6 +231,8 @@ function waitUntilDrained(url: URL, response: ServerResponse, drainWait: Pick<Dr
     send(response, { status: 400, body: `${timeoutSeconds.problem}\n` });
     return;
   }
+  // Nothing is sent while somebody waits. The timer for connections without a request follows the answer.
+  response.setTimeout(0);
   const gone = new AbortController();
   response.on('close', () => gone.abort());
   const outcome = drainWait.wait(timeoutSeconds, gone.signal);
