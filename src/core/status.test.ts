@@ -361,7 +361,6 @@ describe('the status of a policy', () => {
       { authority: { ...held, quietUntil: at(1001) } },
       { Ready: 'True Reconciled', Reconciling: 'True QuietPeriod' },
     ],
-    ['the quiet period is over', { authority: { ...held, quietUntil: at(1000) } }, { Ready: 'True Reconciled' }],
     [
       'there is no broker',
       { cluster: clusterOf({}) },

@@ -145,7 +145,7 @@ export interface AuthorityView {
     | 'ForeignOperator';
   readonly message: string;
   readonly epoch?: number;
-  /** Epoch ms until which we only look on. */
+  /** Epoch ms until which we only look on; undefined if we do not. */
   readonly quietUntil?: number;
   readonly clusterUID?: string;
   /** Why nothing can be written at the moment. */
@@ -244,7 +244,7 @@ function policyConditionUpdates(facts: PolicyFacts): readonly PolicyUpdate[] {
   ];
 }
 
-function readyUpdates({ specProblems, authority, etcdError, cluster, now }: PolicyFacts): readonly PolicyUpdate[] {
+function readyUpdates({ specProblems, authority, etcdError, cluster }: PolicyFacts): readonly PolicyUpdate[] {
   const stalled = (
     reason: 'InvalidSpec' | 'PolicyConflict' | 'ForeignOperator',
     message: string,
@@ -270,7 +270,7 @@ function readyUpdates({ specProblems, authority, etcdError, cluster, now }: Poli
     ];
   }
   const updates: PolicyUpdate[] = [];
-  if (authority.quietUntil !== undefined && authority.quietUntil > now) {
+  if (authority.quietUntil !== undefined) {
     const message = `took the leader key over from a broker; looks on until ${new Date(authority.quietUntil).toISOString()}`;
     updates.push({ type: 'Reconciling', status: 'True', reason: 'QuietPeriod', message });
   }

@@ -237,7 +237,7 @@ export function createAuthority(options: AuthorityOptions): Authority {
       state: fenced ? 'Fenced' : state,
       message: fenced ? 'another replica has taken over; the writes of this one are refused' : message,
       ...(fence !== undefined && { epoch: fence.epoch }),
-      ...(quietUntil > 0 && { quietUntil }),
+      ...(quietUntil > now() && { quietUntil }),
       ...(clusterUID !== undefined && { clusterUID }),
       ...(unknown !== undefined && { error: unknown }),
     }),

@@ -20,7 +20,7 @@ import type { Logger } from './logger.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import { createPlanning } from './planning.ts';
 import { type PolicyRuntime, startPolicyRuntime } from './policy-runtime.ts';
-import { POLICIES, writePolicyStatus } from './publish.ts';
+import { isCurrent, POLICIES, writePolicyStatus } from './publish.ts';
 
 export interface ControllerOptions {
   readonly client: KubeClient;
@@ -132,7 +132,7 @@ export function startController(options: ControllerOptions): Controller {
   }
 
   async function reportInvalid(policy: RebalancePolicy, problems: readonly string[]): Promise<void> {
-    if (!options.isLeading()) return;
+    if (!options.isLeading() || !(await isCurrent(client, policy))) return;
     const facts = {
       generation: policy.metadata.generation,
       now: Date.now(),
@@ -145,7 +145,8 @@ export function startController(options: ControllerOptions): Controller {
     } as const;
     const next = policyStatus(facts, policy.status);
     if (isDeepStrictEqual(next, policy.status)) return;
-    await writePolicyStatus(client, { namespace: policy.metadata.namespace, name: policy.metadata.name }, next);
+    const { namespace, name, uid } = policy.metadata;
+    await writePolicyStatus(client, { namespace, name, uid }, next);
   }
 
   return {

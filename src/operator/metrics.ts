@@ -1,14 +1,22 @@
 /** The operator's own metrics. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
+import { loadResources } from '../api/load-resources.ts';
+import type { ResourceFigures } from '../core/planner/input.ts';
 import { createKubeMetrics } from './kube-metrics.ts';
 
 export type OperatorMetrics = ReturnType<typeof createOperatorMetrics>;
 
+/** Two namespaces may have policies of one name. */
+export interface PolicyLabels {
+  readonly namespace: string;
+  readonly policy: string;
+}
+
 export function createOperatorMetrics(registry: Registry) {
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const policy = ['policy'] as const;
-  return {
+  const policy = ['namespace', 'policy'] as const;
+  const metrics = {
     topics: new Gauge({
       name: 'danube_load_manager_topics',
       help: 'Topics that exist.',
@@ -36,13 +44,13 @@ export function createOperatorMetrics(registry: Registry) {
     maxOverMean: new Gauge({
       name: 'danube_load_manager_load_max_over_mean',
       help: 'Load of the most loaded broker by the mean, of each resource that is planned; 1 is even.',
-      labelNames: ['policy', 'resource'] as const,
+      labelNames: [...policy, 'resource'] as const,
       registers,
     }),
     variation: new Gauge({
       name: 'danube_load_manager_load_variation',
       help: 'Coefficient of variation of the load of brokers. Alone it hides one hot broker in a large cluster.',
-      labelNames: ['policy', 'resource'] as const,
+      labelNames: [...policy, 'resource'] as const,
       registers,
     }),
     malformedKeys: new Gauge({
@@ -54,13 +62,13 @@ export function createOperatorMetrics(registry: Registry) {
     assignments: new Counter({
       name: 'danube_load_manager_assignments_total',
       help: 'Topics assigned, by reason.',
-      labelNames: ['policy', 'reason'] as const,
+      labelNames: [...policy, 'reason'] as const,
       registers,
     }),
     failovers: new Counter({
       name: 'danube_load_manager_failovers_total',
       help: 'Failovers of a dead broker, by proof of death; one that is done in several rounds counts each.',
-      labelNames: ['policy', 'proof'] as const,
+      labelNames: [...policy, 'proof'] as const,
       registers,
     }),
     refusedTransactions: new Counter({
@@ -95,5 +103,30 @@ export function createOperatorMetrics(registry: Registry) {
       registers,
     }),
     kube: createKubeMetrics(registry),
+  };
+  return {
+    ...metrics,
+    /** Sets how even the resources are that are planned; those that are not any more have no figure. */
+    setBalance(labels: PolicyLabels, figures: ReadonlyMap<string, ResourceFigures>): void {
+      for (const resource of loadResources) {
+        const found = figures.get(resource);
+        if (found === undefined) {
+          metrics.maxOverMean.remove({ ...labels, resource });
+          metrics.variation.remove({ ...labels, resource });
+        } else {
+          metrics.maxOverMean.set({ ...labels, resource }, found.maxOverMean);
+          metrics.variation.set({ ...labels, resource }, found.cv);
+        }
+      }
+    },
+    /** What is said of a policy as of now ends with it; what has been counted stays. */
+    forget(labels: PolicyLabels): void {
+      const { topics, topicsUnserved, brokersLive, epoch, malformedKeys } = metrics;
+      for (const gauge of [topics, topicsUnserved, brokersLive, epoch, malformedKeys]) gauge.remove({ ...labels });
+      for (const resource of loadResources) {
+        metrics.maxOverMean.remove({ ...labels, resource });
+        metrics.variation.remove({ ...labels, resource });
+      }
+    },
   };
 }

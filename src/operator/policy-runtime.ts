@@ -16,7 +16,7 @@ import type { AuthorityView } from '../core/status.ts';
 import { parseKey } from '../danube/keys.ts';
 import type { MetadataFold } from '../danube/metadata.ts';
 import { followMetadata } from '../etcd/follow.ts';
-import { EtcdError, type EtcdPort } from '../etcd/port.ts';
+import { EtcdError, type EtcdPort, type WatchedEvent } from '../etcd/port.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { KubeError } from '../kube/client.ts';
 import type { RecordEvent } from '../kube/events.ts';
@@ -33,7 +33,7 @@ import type { OperatorMetrics } from './metrics.ts';
 import { createPicture } from './picture.ts';
 import type { Planning } from './planning.ts';
 import { agentPort, PODS, type Pod } from './pods.ts';
-import { BROKER_LOADS, brokerLoadSelector, POLICIES } from './publish.ts';
+import { BROKER_LOADS, brokerLoadSelector, isCurrent } from './publish.ts';
 import { type Cluster, createReporter } from './reporter.ts';
 
 export interface PolicyRuntimeOptions {
@@ -68,6 +68,8 @@ const TICK_MS = 500;
 /** Where all is well, everything is looked at once more after this long: no event is trusted to have come. */
 const RESYNC_MS = 10_000;
 const BALANCE_EVERY_MS = 10_000;
+const CONFIRM_PAUSE_FIRST_MS = 100;
+const CONFIRM_PAUSE_MAX_MS = 10_000;
 const HISTORY_KEPT = 200;
 const STOP_PATIENCE_MS = 5000;
 
@@ -79,6 +81,7 @@ function now(): number {
 export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime {
   const { client, etcd, log, metrics } = options;
   const { namespace, name: policyName } = options.policy.metadata;
+  const labels = { namespace, policy: policyName };
   const stopped = new AbortController();
   const memory = createMemory();
   const agents = new Map<string, AgentRecord>();
@@ -92,11 +95,17 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   let dirty = false;
   /** At the last look nothing was waited for: then only an event can give us something to do. */
   let isSettled = false;
+  /** Something has happened since the last look. */
+  let mustLook = true;
   let lookedAt = 0;
   /** Something has happened since the last report to the users. */
   let hasNews = true;
   /** The API server itself has the policy as we have it. */
   let isConfirmed = false;
+  let isConfirming = false;
+  let confirmProblem: string | undefined;
+  let confirmPauseMs = CONFIRM_PAUSE_FIRST_MS;
+  let confirmNextAt = 0;
 
   const authority = createAuthority({
     etcd,
@@ -131,8 +140,15 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   function wake(): void {
     picture.changed();
     hasNews = true;
+    mustLook = true;
     dirty = true;
     wakeUp();
+  }
+
+  /** A thousand brokers report all the time. Only the first report of each is waited for; the others are in time at the next look. */
+  function isAnotherReport({ entry }: WatchedEvent): boolean {
+    const key = parseKey(entry.key);
+    return key.kind === 'loadReport' && memory.reportSeenAt.has(key.broker);
   }
 
   const labelSelector = Object.entries(spec.brokerSelector.matchLabels)
@@ -159,8 +175,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     signal: stopped.signal,
     onChange(changed, events) {
       fold = changed;
-      // A thousand brokers report all the time, and where all is well a report changes no decision.
-      if (isSettled && events?.every(({ entry }) => parseKey(entry.key).kind === 'loadReport')) picture.changed();
+      if (events?.every(isAnotherReport)) picture.changed();
       else wake();
     },
     onHealth(error) {
@@ -173,7 +188,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     },
     onVerified(difference) {
       if (difference === undefined) return;
-      metrics.divergences.inc({ policy: policyName });
+      metrics.divergences.inc(labels);
       log.error({ policy: policyName, difference }, 'the picture of etcd was wrong; reading everything again');
     },
   });
@@ -196,7 +211,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       else picture.changed();
     },
     onProblem: (target, problem) => {
-      metrics.agentProblems.inc({ policy: policyName });
+      metrics.agentProblems.inc(labels);
       if (agents.has(target.podUID)) return;
       log.info(
         { policy: policyName, podUID: target.podUID, host: target.host, problem },
@@ -222,22 +237,29 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
    * Before a leader does anything for a policy it asks for the policy itself. The cache of a server that lags shows one that may
    * have been made again since, under the same name, or have another mode: acting for that one would harm the new one.
    */
-  async function confirm(): Promise<boolean> {
-    if (isConfirmed) return true;
-    const { uid, generation } = policy.metadata;
+  async function confirm(): Promise<void> {
+    if (isConfirming || performance.now() < confirmNextAt) return;
+    isConfirming = true;
     try {
-      const { metadata } = await client.get<RebalancePolicy>(POLICIES, { namespace, name: policyName });
-      isConfirmed = metadata.uid === uid && metadata.generation === generation;
+      isConfirmed = await isCurrent(client, policy);
+      if (isConfirmed) wake();
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
-      log.warn({ policy: policyName, error: error.message }, 'the policy could not be confirmed; trying again');
+      if (error.message !== confirmProblem) {
+        log.warn({ policy: policyName, error: error.message }, 'the policy could not be confirmed; trying again');
+      }
+      confirmProblem = error.message;
+    } finally {
+      isConfirming = false;
+      confirmPauseMs = Math.min(CONFIRM_PAUSE_MAX_MS, confirmPauseMs * 2);
+      confirmNextAt = performance.now() + confirmPauseMs;
     }
-    return isConfirmed;
   }
 
-  /** Gather, decide, act, once. `woken`: something has happened; else only time has passed. */
-  async function cycle(woken: boolean): Promise<void> {
-    const leads = options.isLeading() && (await confirm());
+  /** Gather, decide, act, once. */
+  async function cycle(): Promise<void> {
+    if (options.isLeading() && !isConfirmed) void confirm();
+    const leads = options.isLeading() && isConfirmed;
     const metadata = fold?.metadata;
     if (metadata === undefined || !pods.hasSynced() || !brokerLoads.hasSynced()) return;
     if (leads) await authority.step(metadata, spec.mode !== 'Observe');
@@ -245,7 +267,8 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     const current = fold?.metadata;
     // Own writes first: what is decided from a picture without them would be decided twice. The next event wakes us.
     if (current === undefined || current.revision < authority.mustSee()) return;
-    if (isSettled && !woken && performance.now() - lookedAt < RESYNC_MS) return;
+    if (isSettled && !mustLook && performance.now() - lookedAt < RESYNC_MS) return;
+    mustLook = false;
     // A follower looks as well: its memory is warm.
     const { snapshot, brokers } = look(current);
     lookedAt = performance.now();
@@ -293,19 +316,19 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     for (const { topic } of execution.applied) memory.formerHosts.delete(topic);
     for (const [topic, hosts] of execution.formerHosts) memory.formerHosts.set(topic, hosts);
     if (execution.formerHosts.size > 0) wake();
-    metrics.refusedTransactions.inc({ policy: policyName }, execution.refused.length);
+    metrics.refusedTransactions.inc(labels, execution.refused.length);
   }
 
   function report(applied: readonly Assign[], deaths: ReadonlyMap<string, { pod: string | undefined }>): void {
     for (const [reason, count] of countBy(applied, (assign) => assign.reason)) {
-      metrics.assignments.inc({ policy: policyName, reason }, count);
+      metrics.assignments.inc({ ...labels, reason }, count);
       log.info({ policy: policyName, reason, topics: count, revision: fold?.metadata.revision }, 'assigned topics');
     }
     const failedOver = applied.filter((assign) => assign.release !== undefined);
     for (const [broker, count] of countBy(failedOver, (assign) => assign.release?.broker ?? '')) {
       const proof = failedOver.find((assign) => assign.release?.broker === broker)?.release?.proof;
       const pod = deaths.get(broker)?.pod;
-      metrics.failovers.inc({ policy: policyName, proof: proof ?? '' });
+      metrics.failovers.inc({ ...labels, proof: proof ?? '' });
       options.recordEvent({
         regarding: { apiVersion, kind: rebalancePolicyResource.kind, metadata: policy.metadata },
         type: 'Warning',
@@ -339,18 +362,17 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   async function decideLoop(): Promise<void> {
     while (!stopped.signal.aborted) {
       if (!dirty) await nextWake(TICK_MS);
-      const woken = dirty;
       dirty = false;
       const startedAt = performance.now();
       try {
-        await cycle(woken);
+        await cycle();
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
         stepError = error.message;
         log.warn({ policy: policyName, error: error.message }, 'a cycle ended early; what was written is read back');
         await nextWake(TICK_MS);
       }
-      metrics.cycleSeconds.observe({ policy: policyName }, (performance.now() - startedAt) / 1000);
+      metrics.cycleSeconds.observe(labels, (performance.now() - startedAt) / 1000);
     }
   }
 
@@ -386,12 +408,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       const metadata = fold?.metadata;
       if (metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced()) {
         await balance.look(look(metadata), spec, options.isLeading());
-        for (const [resource, { maxOverMean, cv }] of balance.figures()) {
-          metrics.maxOverMean.set({ policy: policyName, resource }, maxOverMean);
-          metrics.variation.set({ policy: policyName, resource }, cv);
-        }
-      }
-      await untilStopped(BALANCE_EVERY_MS);
+        metrics.setBalance(labels, balance.figures());
+        await untilStopped(BALANCE_EVERY_MS);
+      } else await untilStopped(TICK_MS);
     }
   }
 
@@ -421,6 +440,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       etcdError: etcdError ?? authority.view().error ?? stepError,
       authority: authority.view(),
       planning: balance.summary(spec),
+      mayGoOn: () => options.isLeading() && !stopped.signal.aborted,
     });
     policy = { ...policy, status: next };
   }
@@ -437,6 +457,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     update(nextPolicy, nextSpec) {
       policy = nextPolicy;
       spec = nextSpec;
+      confirmNextAt = 0;
       wake();
     },
     wake,
@@ -460,6 +481,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         );
       } finally {
         clearTimeout(patience);
+        metrics.forget(labels);
         etcd.close();
       }
     },

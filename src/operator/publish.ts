@@ -72,9 +72,25 @@ export async function writeBrokerLoadStatus(
   );
 }
 
+/**
+ * Whether the API server itself has the policy as we have it. The cache of a server that lags shows one that may have been made
+ * again since, under the same name, or changed. @throws KubeError
+ */
+export async function isCurrent(client: KubeClient, { metadata }: RebalancePolicy): Promise<boolean> {
+  const { namespace, name, uid, generation } = metadata;
+  try {
+    const { metadata: now } = await client.get<RebalancePolicy>(POLICIES, { namespace, name });
+    return now.uid === uid && now.generation === generation;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+/** With a `uid` the server refuses the status of a policy that was made again since. */
 export async function writePolicyStatus(
   client: KubeClient,
-  ref: { readonly namespace: string; readonly name: string },
+  ref: { readonly namespace: string; readonly name: string; readonly uid?: string },
   status: RebalancePolicyStatus,
 ): Promise<void> {
   await client.patch(

@@ -29,8 +29,8 @@ const policy: RebalancePolicy = {
 const spec = effectiveSpec(policy.spec);
 
 const snapshot = buildSnapshot({
-  brokers: [{ id: '1', pod: 'danube-0', reportedAt: 60 }],
-  pods: [{ name: 'danube-0', container: { runningSince: 50 } }],
+  brokers: ['0', '1', '2'].map((id) => ({ id, pod: `danube-${id}`, reportedAt: 60 })),
+  pods: ['0', '1', '2'].map((id) => ({ name: `danube-${id}`, container: { runningSince: 50 } })),
 });
 const cluster = { snapshot, brokers: judgeBrokers(snapshot) };
 
@@ -69,7 +69,7 @@ function recordingClient() {
   return { client, writes, loads: () => [...loads.values()] };
 }
 
-function start(isShown: () => boolean = () => true) {
+function start(isShown: () => boolean = () => true, mayGoOn: () => boolean = () => true) {
   const server = recordingClient();
   const reporter = createReporter({
     client: server.client,
@@ -94,6 +94,7 @@ function start(isShown: () => boolean = () => true) {
           settings: { sustainedSeconds: 180, minActiveBrokers: 2 },
           made: undefined,
         }),
+        mayGoOn,
         authority: { state: 'Held', message: 'leads the brokers', epoch: 1 },
       });
     },
@@ -107,7 +108,11 @@ describe('a report', () => {
 
     await report([]);
 
-    expect(writes).toEqual(['rebalancepolicies/prod/status', 'brokerloads/danube-0', 'brokerloads/danube-0/status']);
+    const ofBrokers = ['danube-0', 'danube-1', 'danube-2'].flatMap((name) => [
+      `brokerloads/${name}`,
+      `brokerloads/${name}/status`,
+    ]);
+    expect(writes).toEqual(['rebalancepolicies/prod/status', ...ofBrokers]);
   });
 
   it('costs nothing when it says what the last one said', async () => {
@@ -134,5 +139,17 @@ describe('a report', () => {
     isShown = true;
     await report(shown());
     expect(writes.slice(first)).toEqual([]);
+  });
+
+  it('stops at once when the replica ends or leads no more', async () => {
+    let brokersLeft = 1;
+    const { report, writes } = start(
+      () => true,
+      () => brokersLeft-- > 0,
+    );
+
+    await report([]);
+
+    expect(writes).toEqual(['rebalancepolicies/prod/status', 'brokerloads/danube-0', 'brokerloads/danube-0/status']);
   });
 });

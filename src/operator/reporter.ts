@@ -41,6 +41,8 @@ export interface Report {
   readonly etcdError: string | undefined;
   readonly authority: AuthorityView;
   readonly planning: PlanSummary;
+  /** Asked before each write: a replica that ends, or leads no more, writes nothing further. */
+  readonly mayGoOn: () => boolean;
 }
 
 export interface ReporterOptions {
@@ -56,6 +58,9 @@ export interface Reporter {
   report(report: Report): Promise<RebalancePolicyStatus>;
 }
 
+/** What a KubeError says when the server did not answer: the next write would only wait as long. */
+const NO_ANSWER = 0;
+
 /** One broker that cannot be written must not hide the others. */
 async function collect(failures: KubeError[], write: () => Promise<void>): Promise<void> {
   try {
@@ -68,7 +73,7 @@ async function collect(failures: KubeError[], write: () => Promise<void>): Promi
 
 /**
  * Figures are written at most this often, those of all brokers together, so that their ranks fit each other; states and
- * conditions at once.
+ * conditions at the next report, which comes at once after what etcd or the Pods say, and within ten seconds after an agent.
  */
 const FIGURES_EVERY_MS = 10_000;
 /** BrokerLoads outlive their Pods, so that one can still read what was lost. */
@@ -76,15 +81,17 @@ const LOST_KEPT_MS = 300_000;
 
 export function createReporter({ client, isShown, identity, metrics }: ReporterOptions): Reporter {
   const rank = createRanker();
-  let figuresAt = 0;
+  let figuresAt = Number.NEGATIVE_INFINITY;
   const lostSince = new Map<string, number>();
 
   async function reportBrokers(report: Report, { snapshot }: Cluster, views: readonly BrokerView[]): Promise<void> {
     const existing = new Map(report.brokerLoads.map((load) => [load.metadata.name, load]));
     const failures: KubeError[] = [];
-    const due = Date.now() - figuresAt >= FIGURES_EVERY_MS;
-    if (due) figuresAt = Date.now();
+    const due = performance.now() - figuresAt >= FIGURES_EVERY_MS;
+    if (due) figuresAt = performance.now();
+    const mayGoOn = () => report.mayGoOn() && !failures.some(({ status }) => status === NO_ANSWER);
     for (const view of views) {
+      if (!mayGoOn()) break;
       const known = existing.get(view.name);
       lostSince.delete(view.name);
       existing.delete(view.name);
@@ -103,6 +110,7 @@ export function createReporter({ client, isShown, identity, metrics }: ReporterO
       });
     }
     for (const load of existing.values()) {
+      if (!mayGoOn()) break;
       if (isShown(objectKey(load))) await collect(failures, () => reportLost(load, snapshot, due));
     }
     if (failures[0] !== undefined) throw failures[0];
@@ -130,7 +138,7 @@ export function createReporter({ client, isShown, identity, metrics }: ReporterO
   }
 
   function exportMetrics({ policy, authority }: Report, cluster: Cluster, views: readonly BrokerView[]): void {
-    const labels = { policy: policy.metadata.name };
+    const labels = { namespace: policy.metadata.namespace, policy: policy.metadata.name };
     const { metadata } = cluster.snapshot;
     metrics.topics.set(labels, metadata.topics.size);
     metrics.topicsUnserved.set(labels, countUnserved(cluster.snapshot, cluster.brokers));
@@ -143,7 +151,7 @@ export function createReporter({ client, isShown, identity, metrics }: ReporterO
     async report(report) {
       const { policy, spec, cluster, authority } = report;
       const views = cluster && viewBrokers(cluster.snapshot, cluster.brokers, spec.ranking, rank);
-      const { namespace, name, generation } = policy.metadata;
+      const { namespace, name, uid, generation } = policy.metadata;
       const next = policyStatus(
         {
           generation,
@@ -159,7 +167,7 @@ export function createReporter({ client, isShown, identity, metrics }: ReporterO
         policy.status,
       );
       // The condition to page on first: nothing that goes wrong below may hold it up.
-      if (!isDeepStrictEqual(next, policy.status)) await writePolicyStatus(client, { namespace, name }, next);
+      if (!isDeepStrictEqual(next, policy.status)) await writePolicyStatus(client, { namespace, name, uid }, next);
       if (cluster !== undefined && views !== undefined) {
         exportMetrics(report, cluster, views);
         // On a conflict the BrokerLoads of these brokers are another policy's to write.
