@@ -29,6 +29,7 @@ export function renderScreen(facts: ScreenFacts): string {
       broker?.display?.cpu ?? '?',
       broker?.display?.memory ?? '?',
       broker?.display?.in ?? '?',
+      broker?.display?.out ?? '?',
       String(broker?.topics ?? 0),
       String(broker?.rank ?? '-'),
       usable === 'Fresh' ? (broker?.usage?.sources.cpu ?? '') : usable,
@@ -40,8 +41,9 @@ export function renderScreen(facts: ScreenFacts): string {
     `topics ${topics}, with an owner ${owned}, ever owned twice ${history.doublyOwned.size}  ` +
       `Ready ${condition('Ready')?.status ?? '?'}  TopicsServed ${condition('TopicsServed')?.status ?? '?'}` +
       `${condition('TopicsServed')?.status === 'False' ? `: ${condition('TopicsServed')?.message}` : ''}`,
+    ...(condition('Balanced')?.status === 'False' ? [`Balanced False: ${condition('Balanced')?.message}`] : []),
     '',
-    ...table(['BROKER', 'ID', 'STATE', 'CPU', 'MEMORY', 'IN', 'TOPICS', 'RANK', 'SOURCE'], rows),
+    ...table(['BROKER', 'ID', 'STATE', 'CPU', 'MEMORY', 'IN', 'OUT', 'TOPICS', 'RANK', 'SOURCE'], rows),
     ...(facts.log.length > 0 ? ['', ...facts.log] : []),
   ].join('\n');
 }
