@@ -2,6 +2,7 @@ import type { CpuFigures } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
 import type { BrokerCgroups, CgroupDirectory } from './broker-cgroup.ts';
 import {
+  type Limit,
   lowestLimit,
   parseCfsQuota,
   parseCpuacctUsageSeconds,
@@ -28,15 +29,14 @@ export function readCpuFigures(
   if (isProblem(usageSeconds)) return usageSeconds;
   const series = `${run} ${cpuUsage.path}`;
   const cores = rates.perSecond('cpu', series, usageSeconds);
-  const limitCores =
-    cpuLimit === null ? null : lowestLimit([cpuLimit.path, ...cpuLimit.above].map((it) => readLimit(cpuLimit, it)));
+  const limit = cpuLimit === null ? null : findLimit(cpuLimit);
   return {
     source: cpuUsage.version === 2 ? 'cgroup-v2' : 'cgroup-v1',
     usageSeconds,
     cores,
     averageCores: rates.average('cpu', series, cores),
-    limitCores,
-    ...readThrottling(cpuLimit, limitCores !== null, run, rates),
+    limitCores: limit?.cores ?? null,
+    ...readThrottling(limit, run, rates),
     pressure: readPressure({ directory: pressure, resource: 'cpu', run, rates }),
   };
 }
@@ -47,7 +47,21 @@ function readUsageSeconds({ version, path }: CgroupDirectory): number | Problem 
     : readParsed(`${path}/cpuacct.usage`, parseCpuacctUsageSeconds);
 }
 
-function readLimit({ version }: CgroupDirectory, path: string): ReturnType<typeof parseCpuMax> | Problem {
+interface CpuLimit {
+  readonly cores: number | null;
+  /** Of the cgroup that sets the limit, and so counts what it holds back: the broker's own or one above it. */
+  readonly path: string;
+  readonly version: 1 | 2;
+}
+
+/** The lowest quota on the way up to the Pod, since all hold; without any, the broker's own cgroup. */
+function findLimit({ version, path, above }: CgroupDirectory): CpuLimit {
+  return [path, ...above]
+    .map((it) => ({ cores: lowestLimit([readLimit(version, it)]), path: it, version }))
+    .reduce((lowest, it) => ((it.cores ?? Infinity) < (lowest.cores ?? Infinity) ? it : lowest));
+}
+
+function readLimit(version: 1 | 2, path: string): Limit | Problem {
   if (version === 2) return readParsed(`${path}/cpu.max`, parseCpuMax);
   const period = readText(`${path}/cpu.cfs_period_us`);
   return isProblem(period) ? period : readParsed(`${path}/cpu.cfs_quota_us`, (quota) => parseCfsQuota(quota, period));
@@ -55,16 +69,16 @@ function readLimit({ version }: CgroupDirectory, path: string): ReturnType<typeo
 
 type Throttling = Pick<CpuFigures, 'throttledShare' | 'throttledSeconds'>;
 
-function readThrottling(directory: CgroupDirectory | null, limited: boolean, run: string, rates: Rates): Throttling {
-  const text = directory === null ? null : readText(`${directory.path}/cpu.stat`);
-  if (directory === null || text === null || isProblem(text)) return { throttledShare: null, throttledSeconds: null };
-  const series = `${run} ${directory.path}`;
+function readThrottling(limit: CpuLimit | null, run: string, rates: Rates): Throttling {
+  const text = limit === null ? null : readText(`${limit.path}/cpu.stat`);
+  if (limit === null || text === null || isProblem(text)) return { throttledShare: null, throttledSeconds: null };
+  const series = `${run} ${limit.path}`;
   const periods = rates.perSecond('cpu periods', series, parseFlatKeyed(text, 'nr_periods'));
   const throttled = rates.perSecond('cpu periods throttled', series, parseFlatKeyed(text, 'nr_throttled'));
   return {
-    throttledShare: limited && periods !== null && throttled !== null ? shareOf(throttled, periods) : null,
+    throttledShare: limit.cores !== null && periods !== null && throttled !== null ? shareOf(throttled, periods) : null,
     throttledSeconds:
-      directory.version === 2
+      limit.version === 2
         ? parseKeyedSeconds(text, 'throttled_usec', 1e6)
         : parseKeyedSeconds(text, 'throttled_time', 1e9),
   };

@@ -65,6 +65,11 @@ export const idleFigures: FakeFigures = {
   limitBytes: 536_870_912,
 };
 
+/** A container without limits: the kernel counts periods only where there is a quota. */
+export function unlimited(figures: FakeFigures): FakeFigures {
+  return { ...figures, periods: 0, throttledPeriods: 0, throttledSeconds: 0, cores: null, limitBytes: null };
+}
+
 /** /proc/<pid>/cgroup of a process whose cgroup is at this path in every hierarchy, as the agent sees it. */
 export function membershipsAt(kernel: FakeKernel, path: string): string {
   const v1 = kernel.v1Mounts.map((controllers, index) => `${index + 2}:${controllers}:${path}\n`).join('');

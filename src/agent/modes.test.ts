@@ -3,7 +3,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentReport, parseReport } from '../api/agent-report.ts';
-import { containerFiles, type FakeFigures, type FakeKernel, idleFigures, kernels, placement } from './fake-cgroups.ts';
+import {
+  containerFiles,
+  type FakeFigures,
+  type FakeKernel,
+  idleFigures,
+  kernels,
+  placement,
+  unlimited,
+} from './fake-cgroups.ts';
 import { agentPid, createFakeMachine, type FakeMachine } from './fake-machine.ts';
 import { createSampler, type SamplerOptions } from './sampler.ts';
 
@@ -88,15 +96,19 @@ function hostScene(mode: AgentReport['mode'], pod: string, container: string, in
     write: (kernel, figures) => {
       const root = '/host/cgroup';
       const own = pod === podPath ? agentId : `cri-containerd-${agentId}.scope`;
-      const unlimited = { ...figures, cores: null, limitBytes: null };
-      const limits = inner === '' ? figures : unlimited;
+      const free = unlimited(figures);
       machine.write({
         ...(kernel.v2Folder === '' ? { [`${root}/cgroup.controllers`]: 'cpu memory\n' } : {}),
         ...containerFiles(kernel, { root, path: '/system.slice/sshd.service', pids: [1], figures }),
-        ...containerFiles(kernel, { root, path: pod, pids: [], figures: { ...unlimited, limitBytes: 9e9 } }),
+        ...containerFiles(kernel, { root, path: pod, pids: [], figures: { ...free, limitBytes: 9e9 } }),
         ...containerFiles(kernel, { root, path: `${pod}/${own}`, pids: [agentPid], figures }),
         ...containerFiles(kernel, { root, path: `${pod}/${container}`, pids: inner === '' ? [pid] : [], figures }),
-        ...containerFiles(kernel, { root, path: `${pod}/${container}${inner}`, pids: [pid], figures: limits }),
+        ...containerFiles(kernel, {
+          root,
+          path: `${pod}/${container}${inner}`,
+          pids: [pid],
+          figures: inner === '' ? figures : free,
+        }),
       });
       if (kernel.v2Folder === 'unified') machine.write({ [`${root}/unified/cgroup.controllers`]: '\n' });
     },
@@ -191,6 +203,29 @@ describe.each(scenes)('%s', (_, { mode, options, arrange, write }) => {
           { readBytesPerSecond: null, writeBytesPerSecond: null, pressure: pressed(full) },
     });
   });
+});
+
+describe('the limit of the Pod', () => {
+  it.each(kernels.map((kernel) => [kernel.name, kernel] as const))(
+    'holds back a container without one of its own, and its throttling is told: %s',
+    (_, kernel) => {
+      neighbour.arrange(kernel);
+      const root = '/host/cgroup';
+      const write = (figures: FakeFigures): void =>
+        machine.write({
+          ...(kernel.v2Folder === '' ? { [`${root}/cgroup.controllers`]: 'cpu memory\n' } : {}),
+          ...containerFiles(kernel, { root, path: podPath, pids: [], figures }),
+          ...containerFiles(kernel, { root, path: `${podPath}/${brokerId}`, pids: [pid], figures: unlimited(figures) }),
+        });
+      write(idleFigures);
+      const sample = createModeSampler({ hostCgroupRoot: `${machine.procRoot}/../host/cgroup` });
+      sample();
+      elapsedMilliseconds += 2000;
+      write(busyFigures);
+
+      expect(sample().cpu).toMatchObject({ limitCores: 1.5, throttledShare: 0.25, throttledSeconds: 1.25 });
+    },
+  );
 });
 
 describe('an agent that would measure itself', () => {
