@@ -50,6 +50,8 @@ export function createTopicListing({ table, cursorPrefix }: ListingOptions): Top
   let reading = 0;
   let observedAt = 0;
   let total = 0;
+  /** Whether the last reading left nothing out. */
+  let isWhole = true;
   /** What an entry takes, as measured: how many of them are tried. */
   let entryBytes: number = leastEntryBytes;
   /** The listed topics by number, in the order of their names, and the entries that tell of them. */
@@ -165,7 +167,7 @@ export function createTopicListing({ table, cursorPrefix }: ListingOptions): Top
     const isRest = named !== -1 && isListed[named] === 0;
     const figures = table.figures().map((column) => {
       const rest = sum(column, { strict: true, all: false }) - (isRest ? (column[named] ?? Number.NaN) : 0);
-      return rounded(Math.max(0, rest));
+      return isWhole ? rounded(Math.max(0, rest)) : null;
     });
     return { topics: Math.max(0, total - listed.length - (isRest ? 1 : 0)), figures };
   }
@@ -197,6 +199,7 @@ export function createTopicListing({ table, cursorPrefix }: ListingOptions): Top
     update(now) {
       reading += 1;
       observedAt = now.observedAt;
+      isWhole = table.refused() === 0;
       makeRoom();
       // The gauge is read at another moment than the rest, and has been seen to be wrong (contract 5.1).
       total = Math.max(now.owned, countEvident());

@@ -53,6 +53,39 @@ function brokerWith(
   return `${lines.join('')}danube_broker_topics_owned{broker="${broker}"} ${owned}\n`;
 }
 
+/** A sampler of its own, whose broker answers each request with the next of these, so many seconds late. */
+async function sampleLate(
+  answers: readonly { at: number; lateSeconds: number; text: string }[],
+): Promise<TopicsReport> {
+  const left = [...answers];
+  let seconds = 0;
+  const late = createTopicSampler({
+    fetchExposition: async (onChunk) => {
+      const answer = left.shift();
+      seconds += answer?.lateSeconds ?? 0;
+      onChunk(Buffer.from(answer?.text ?? ''));
+      // Its end may come later still.
+      seconds += 1;
+      return null;
+    },
+    clock: { wallMilliseconds: () => seconds * 1000, monotonicMilliseconds: () => seconds * 1000 },
+    // As the agent does, once every 10 s.
+    readCpu: () => ({
+      series: 'one',
+      seconds: seconds < 20 ? 0 : 4,
+      atMilliseconds: Math.floor(seconds / 10) * 10_000,
+    }),
+    agentStartedAt: 1,
+  });
+  for (const { at } of answers) {
+    seconds = at;
+    await late.sample();
+  }
+  const { topics, topicsReason } = late.report({ kind: 'all' });
+  if (topics === null) throw new Error(`there are no topics: ${topicsReason}`);
+  return topics;
+}
+
 describe('the recorded metrics of a real broker', () => {
   /** The same broker before any of this was counted: its series are not there yet. */
   const before = brokerWith({}, { broker: '4195421377007271117' });
@@ -143,6 +176,26 @@ describe('a reading', () => {
     expect(topics().total).toBe(1);
   });
 
+  it('has the time of its answer, however late that comes', async () => {
+    const { observedAt, entries } = await sampleLate([
+      { at: 0, lateSeconds: 0, text: brokerWith({ a: 0 }) },
+      { at: 10, lateSeconds: 8, text: brokerWith({ a: 18_000 }) },
+      { at: 20, lateSeconds: 0, text: brokerWith({ a: 20_000 }) },
+    ]);
+
+    expect(observedAt).toBe(20_000);
+    expect(entries[0]?.slice(0, 2)).toEqual(['a', 1_000]);
+  });
+
+  it('has the CPU of the time of its answer', async () => {
+    const { entries } = await sampleLate([
+      { at: 0, lateSeconds: 0, text: brokerWith({ a: 0 }) },
+      { at: 12, lateSeconds: 8, text: brokerWith({ a: 100 }) },
+    ]);
+
+    expect(entries[0]?.at(-1)).toBe(0.2);
+  });
+
   it('before the first there is none', () => {
     expect(reason()).toContain('have not been read yet');
   });
@@ -172,6 +225,42 @@ describe('the CPU of topics', () => {
     await sampleAt(10, brokerWith({ a: 300 }));
 
     expect(topics().entries).toEqual([['a', 30, 0, 0, 0, 0, 0, null, null]]);
+  });
+});
+
+describe('topics that there is no place for', () => {
+  const mostTopics = Object.fromEntries(Array.from({ length: 65_536 }, (_, index) => [`old-${index}`, 5]));
+
+  it('beyond 65,536 leave none known, since they may be the busiest; a restart of the broker helps', async () => {
+    await sampleAt(0, brokerWith(mostTopics));
+    expect(topics().total).toBe(65_536);
+
+    await sampleAt(10, brokerWith({ ...mostTopics, busy: 1_000 }));
+    expect(sampler.report({ kind: 'all' })).toEqual({
+      topics: null,
+      topicsReason: expect.stringMatching(/more than 65536 topics, .*: restart the broker/),
+    });
+    expect(sampler.skippedLines()).toBe(1);
+
+    await sampleAt(20, brokerWith({ busy: 0 }, { broker: '8' }));
+    expect(reason()).toContain('the broker restarted');
+    await sampleAt(30, brokerWith({ busy: 0 }, { broker: '8' }));
+    expect(topics().total).toBe(1);
+  });
+
+  it('whose name is too long leave unknown what the rest and the CPU are', async () => {
+    const named = (count: number): string =>
+      brokerWith({ a: 10 * count, [`/default/${'x'.repeat(1_024)}`]: 10_000 * count }, { owned: 2 });
+    cpu = { series: 'one', seconds: 100, atMilliseconds: 0 };
+    await sampleAt(0, named(1));
+    cpu = { series: 'one', seconds: 104, atMilliseconds: 10_000 };
+    await sampleAt(10, named(2));
+
+    const unknown = topicColumns.map(() => null);
+    expect(topics()).toMatchObject({
+      entries: [['a', 1, 0, 0, 0, 0, 0, null, null]],
+      rest: { topics: 1, figures: unknown },
+    });
   });
 });
 

@@ -54,7 +54,7 @@ interface Run {
 
 /** Reads per topic figures from the broker's Prometheus endpoint. Nothing of the text is held in memory. */
 export function createTopicSampler(options: TopicSamplerOptions): TopicSampler {
-  const { clock, agentStartedAt, fetchExposition, readCpu } = options;
+  const { agentStartedAt } = options;
   let runs = 0;
   let run = startRun();
   let lastCpu: CpuCounter | null = null;
@@ -71,11 +71,9 @@ export function createTopicSampler(options: TopicSamplerOptions): TopicSampler {
 
   /** @returns a problem, or null when the reading was finished. */
   async function read(): Promise<Problem | null> {
-    const atMilliseconds = clock.monotonicMilliseconds();
-    const observedAt = clock.wallMilliseconds();
-    const cpu = readCpu();
-    const body = await readExposition(fetchExposition, run.table);
+    const body = await readExposition(options, run.table);
     if (isProblem(body)) return body;
+    const { atMilliseconds, observedAt, cpu, owned } = body;
     if (run.broker !== null && run.broker !== body.broker) {
       // Another process counts from 0, and none of the topics of the last one need be here. The next reading begins anew.
       const { broker } = run;
@@ -84,10 +82,11 @@ export function createTopicSampler(options: TopicSamplerOptions): TopicSampler {
       return { problem: `the broker restarted: it was ${broker} and is ${body.broker}` };
     }
     run = { ...run, broker: body.broker };
-    run.table.finish({ atMilliseconds, cores: coresBetween(lastCpu, cpu) });
-    run.listing.update({ observedAt, owned: body.owned });
-    lastCpu = cpu;
     skippedLines = body.skippedLines;
+    if (run.table.isFull() && run.table.refused() > 0) return tooManyTopics;
+    run.table.finish({ atMilliseconds, cores: coresBetween(lastCpu, cpu) });
+    run.listing.update({ observedAt, owned });
+    lastCpu = cpu;
     return null;
   }
 
@@ -113,15 +112,28 @@ export function createTopicSampler(options: TopicSamplerOptions): TopicSampler {
   };
 }
 
+/** Those left out may be the busiest, and what is said of the others would look like all. */
+const tooManyTopics: Problem = {
+  problem: `they are of more than ${maxTopics} topics, those that have moved away included: restart the broker to be rid of these`,
+};
+
 interface Exposition {
   /** The id of the broker's process, which every series carries; empty when it does not. */
   readonly broker: string;
   /** The topics that it serves. */
   readonly owned: number;
   readonly skippedLines: number;
+  /** When its figures were taken, monotonic and by the wall, and the broker's CPU then. */
+  readonly atMilliseconds: number;
+  readonly observedAt: number;
+  readonly cpu: CpuCounter | null;
 }
 
-async function readExposition(fetchExposition: FetchExposition, table: TopicTable): Promise<Exposition | Problem> {
+async function readExposition(
+  { fetchExposition, clock, readCpu }: TopicSamplerOptions,
+  table: TopicTable,
+): Promise<Exposition | Problem> {
+  let taken: Pick<Exposition, 'atMilliseconds' | 'observedAt' | 'cpu'> | null = null as typeof taken;
   let served: { readonly broker: string; readonly owned: number } | null = null as typeof served;
   const series = createSeriesReader({
     onTopicFigure: table.add,
@@ -132,12 +144,20 @@ async function readExposition(fetchExposition: FetchExposition, table: TopicTabl
   const lines = createLineReader({ maxLineBytes, onLine: series.readLine });
   table.begin();
   const problem = await fetchExposition((chunk) => {
+    // The broker takes its figures when it gets to answering, which may be long after it was asked.
+    taken ??= {
+      atMilliseconds: clock.monotonicMilliseconds(),
+      observedAt: clock.wallMilliseconds(),
+      cpu: readCpu(),
+    };
     lines.push(chunk);
     return 'more';
   });
   if (problem !== null) return problem;
-  if (served === null) return { problem: 'there is no danube_broker_topics_owned: is this the endpoint of a broker?' };
-  return { ...served, skippedLines: lines.skipped() + series.unreadable() + table.refused() };
+  if (served === null || taken === null) {
+    return { problem: 'there is no danube_broker_topics_owned: is this the endpoint of a broker?' };
+  }
+  return { ...served, ...taken, skippedLines: lines.skipped() + series.unreadable() + table.refused() };
 }
 
 function coresBetween(earlier: CpuCounter | null, later: CpuCounter | null): number | null {

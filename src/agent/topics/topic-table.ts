@@ -32,6 +32,8 @@ export interface TopicTable {
   readonly figures: () => readonly Float32Array[];
   /** Series left out in this reading: there was no room for their topic, or its name is none. */
   readonly refused: () => number;
+  /** Whether there is no room for another topic. */
+  readonly isFull: () => boolean;
 }
 
 /**
@@ -150,7 +152,8 @@ export function createTopicTable({ maxTopics }: { readonly maxTopics: number }):
       const seconds = lastAtMilliseconds === null ? 0 : (atMilliseconds - lastAtMilliseconds) / 1000;
       for (let column = 0; column < counterColumns.length; column += 1) finishCounter(column, seconds);
       for (let level = 0; level < levelColumns.length; level += 1) finishLevel(counterColumns.length + level);
-      finishCpu(lastAtMilliseconds === null ? null : cores);
+      // What was left out has its part of the CPU, which nobody knows.
+      finishCpu(lastAtMilliseconds === null || refused > 0 ? null : cores);
       lastAtMilliseconds = atMilliseconds;
     },
     size: names.size,
@@ -158,6 +161,7 @@ export function createTopicTable({ maxTopics }: { readonly maxTopics: number }):
     find: names.find,
     figures: () => figures,
     refused: () => refused,
+    isFull: () => names.size() === maxTopics,
   };
 }
 
