@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { isProblem, type Problem } from '../api/problem.ts';
 import { createExplainer } from '../core/planner/explain.ts';
 import { BrokerRole, type PlanMode, type PlannerInput } from '../core/planner/input.ts';
-import { plan } from '../core/planner/plan.ts';
+import { planInNameOrder } from '../core/planner/name-order.ts';
 import { createSnapshotReader, type PlannerSnapshot } from '../core/planner/snapshot-reader.ts';
 import { applyPolicy } from '../core/policy/apply-policy.ts';
 import { cutIntoWaves, type WaveInput } from '../core/policy/waves.ts';
@@ -63,7 +63,7 @@ function makePlan(
 
   const started = performance.now();
   const until = started + (command.timeLimitSeconds ?? Infinity) * 1000;
-  const made = plan(input, { ...options, shouldStop: () => performance.now() >= until });
+  const made = planInNameOrder(input, { ...options, shouldStop: () => performance.now() >= until });
   const planMs = performance.now() - started;
 
   if (command.question !== undefined) {
