@@ -86,21 +86,29 @@ describe('the component', () => {
     expect(pod.spec.shareProcessNamespace).toBe(true);
   });
 
-  it('starts the agent with flags that it knows, and the limits of the broker', async () => {
-    const admitted = await dryRun(namespace, pod.spec);
-    const [agent] = admitted.spec?.initContainers ?? [];
-    const { limits } = statefulSet.spec.template.spec.containers[0]?.resources ?? {};
-    // What a kubelet makes of the downward API.
-    const values = { POD_NAME: 'b-0', POD_NAMESPACE: namespace, POD_UID: '5b1f', POD_IP: '10.0.0.7' };
-    const expanded = { ...values, BROKER_CPU_LIMIT: '1500', BROKER_MEMORY_LIMIT: `${1024 ** 3}` };
-    const args = agent?.args?.map((arg) => arg.replaceAll(/\$\((\w+)\)/g, (_, name) => expanded[name as 'POD_IP']));
+  it.each(['10.0.0.7', 'fd00::7'])(
+    'starts the agent at %s with flags that it knows, and the limits of the broker',
+    async (ip) => {
+      const admitted = await dryRun(namespace, pod.spec);
+      const [agent] = admitted.spec?.initContainers ?? [];
+      const { limits } = statefulSet.spec.template.spec.containers[0]?.resources ?? {};
+      // What a kubelet makes of the downward API.
+      const values = { POD_NAME: 'b-0', POD_NAMESPACE: namespace, POD_UID: '5b1f', POD_IP: ip };
+      const expanded = { ...values, BROKER_CPU_LIMIT: '1500', BROKER_MEMORY_LIMIT: `${1024 ** 3}` };
+      const args = agent?.args?.map((arg) => arg.replaceAll(/\$\((\w+)\)/g, (_, name) => expanded[name as 'POD_IP']));
 
-    expect(limits).toEqual({ cpu: '1500m', memory: '1Gi' });
-    expect(agent?.env?.map(({ name }) => name).sort()).toEqual(Object.keys(expanded).sort());
-    const settings = parseSettings(args ?? [], values);
-    expect(settings).not.toSatisfy(isProblem);
-    expect(settings).toMatchObject({ podLimits: { cores: 1.5, memoryBytes: 1024 ** 3 } });
-  });
+      expect(limits).toEqual({ cpu: '1500m', memory: '1Gi' });
+      expect(agent?.env?.map(({ name }) => name).sort()).toEqual(Object.keys(expanded).sort());
+      const settings = parseSettings(args ?? [], values);
+      expect(settings).not.toSatisfy(isProblem);
+      expect(settings).toMatchObject({
+        listen: { ip, port: 9641 },
+        broker: { address: { ip, port: 6650 } },
+        brokerMetrics: { ip, port: 9040, path: '/metrics' },
+      });
+      expect(settings).toMatchObject({ podLimits: { cores: 1.5, memoryBytes: 1024 ** 3 } });
+    },
+  );
 
   it('gives the agent no rights: it would be let into a namespace with restricted Pod security', async () => {
     const { initContainers, securityContext } = pod.spec;

@@ -12,14 +12,24 @@ describe('an address on the command line', () => {
   });
 
   it.each([
+    ['fd00::7:6650', { ip: 'fd00::7', port: 6650 }],
+    ['fd00:0:0:0:0:0:0:7:6650', { ip: 'fd00:0:0:0:0:0:0:7', port: 6650 }],
+    [':::6650', { ip: '::', port: 6650 }],
+  ])('%s, as $(POD_IP):6650 becomes, is read', (text, address) => {
+    expect(parseSocketAddress(text)).toEqual(address);
+  });
+
+  it.each([
     '',
     'broker:6650',
     '10.0.0.7',
     '10.0.0.7:',
     '10.0.0.7:65536',
     '10.0.0.7:6650x',
-    'fd00::7:6650',
+    'fd00::7',
     '[fd00::7]',
+    'fd00::7:66500',
+    '[10.0.0.7:6650',
     '[fe80::1%eth0]:6650',
   ])('%j is refused with an example of what to write', (text) => {
     expect(parseSocketAddress(text)).toEqual({ problem: expect.stringContaining('write 10.0.0.7:6650') });

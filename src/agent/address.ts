@@ -7,9 +7,12 @@ export interface SocketAddress {
   readonly port: number;
 }
 
-/** Reads `10.0.0.7:6650` or `[fd00::7]:6650`. */
+/**
+ * Reads `10.0.0.7:6650` or `[fd00::7]:6650`, and `fd00::7:6650`, which `$(POD_IP):6650` becomes: the port is what follows
+ * the last colon.
+ */
 export function parseSocketAddress(text: string): SocketAddress | Problem {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const match = /^(?:\[([^\]]+)\]|([^[\]]+)):(\d{1,5})$/.exec(text);
   const ip = match?.[1] ?? match?.[2] ?? '';
   const port = Number(match?.[3] ?? Number.NaN);
   if (canonicalIp(ip) === null || !(port <= 65_535)) {

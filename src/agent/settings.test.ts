@@ -27,19 +27,25 @@ describe('the settings', () => {
   it.each([
     ['http://10.0.1.7:9040/metrics', { ip: '10.0.1.7', port: 9040, path: '/metrics' }],
     ['http://[fd00::7]:9040/metrics?a=b', { ip: 'fd00::7', port: 9040, path: '/metrics?a=b' }],
+    // As http://$(POD_IP):9040/metrics becomes.
+    ['http://fd00::7:9040/metrics', { ip: 'fd00::7', port: 9040, path: '/metrics' }],
     ['http://127.0.0.1', { ip: '127.0.0.1', port: 80, path: '/' }],
   ])("take %s for the broker's metrics", (url, brokerMetrics) => {
     expect(parseSettings([...args, `--broker-metrics-url=${url}`], env)).toMatchObject({ brokerMetrics });
   });
 
-  it.each(['', '10.0.1.7:9040', 'https://10.0.1.7:9040/metrics', 'http://broker:9040/', 'http://u:p@10.0.1.7/metrics'])(
-    "do not take %j for the broker's metrics",
-    (url) => {
-      expect(parseSettings([...args, `--broker-metrics-url=${url}`], env)).toEqual({
-        problem: expect.stringContaining('write http://10.0.0.7:9040/metrics'),
-      });
-    },
-  );
+  it.each([
+    '',
+    '10.0.1.7:9040',
+    'http://fd00::7/metrics',
+    'https://10.0.1.7:9040/metrics',
+    'http://broker:9040/',
+    'http://u:p@10.0.1.7/metrics',
+  ])("do not take %j for the broker's metrics", (url) => {
+    expect(parseSettings([...args, `--broker-metrics-url=${url}`], env)).toEqual({
+      problem: expect.stringContaining('write http://10.0.0.7:9040/metrics'),
+    });
+  });
 
   it('know the broker by its program or its container as well', () => {
     const id = 'c0ffee'.repeat(10);

@@ -146,10 +146,13 @@ function parseTraits(flags: Flags): BrokerTraits | Problem {
     : { address, program, containerId };
 }
 
+/** An IPv6 address without brackets and a port, in a URL. */
+const bareIpv6 = /^http:\/\/([\da-f.]*:[\da-f:.]*):(\d{1,5})(?=\/|$)/i;
+
 /** Plain HTTP to an address, as the broker serves it; names are not resolved. */
 function parseMetricsUrl(text: string | undefined): Endpoint | null | Problem {
   if (text === undefined) return null;
-  const url = URL.parse(text);
+  const url = URL.parse(text.replace(bareIpv6, 'http://[$1]:$2'));
   const ip = url?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '';
   return url?.protocol === 'http:' && isIP(ip) !== 0 && url.username === '' && url.password === ''
     ? { ip, port: Number(url.port || 80), path: url.pathname + url.search }
