@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
 import type { Mode } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
 import { parseProcessIds } from './cgroup-files.ts';
 import { isContainer, podLevels, podUidOf } from './cgroup-names.ts';
-import { readParsed } from './files.ts';
+import { exists, readParsed } from './files.ts';
 import { type HostLookup, lookUpOnHost } from './host-cgroup.ts';
 import { type CgroupMembership, type CgroupMount, parseCgroupMemberships, parseCgroupMounts } from './proc-files.ts';
 
@@ -190,7 +189,7 @@ export function containsCgroup(outer: string, inner: string): boolean {
  */
 function isContainersOwn({ version, path }: CgroupDirectory, membershipPath: string, below: string): boolean {
   // Files that only the root of the machine has (v1), and that all but it have (v2).
-  const isMachine = version === 1 ? existsSync(`${path}/cgroup.sane_behavior`) : !existsSync(`${path}/cgroup.type`);
+  const isMachine = version === 1 ? exists(`${path}/cgroup.sane_behavior`) : !exists(`${path}/cgroup.type`);
   return !isMachine && (below === '' || isContainer(membershipPath));
 }
 

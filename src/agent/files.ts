@@ -1,5 +1,8 @@
-import { closeSync, constants, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
 import type { Problem } from '../api/problem.ts';
+
+/** Not imported, as in server.ts: an import evaluates every export, and `promises` among them loads 2 MiB. */
+const { closeSync, constants, existsSync, openSync, readdirSync, readlinkSync, readSync, statSync } =
+  process.getBuiltinModule('node:fs');
 
 /*
  * Reads are synchronous on purpose: /proc and cgroup files are kernel memory, a sample is some twenty of them and takes
@@ -32,6 +35,11 @@ export function readParsed<T>(path: string, parse: (text: string) => T | null): 
   const text = readText(path);
   if (typeof text !== 'string') return text;
   return parse(text) ?? { problem: `${path}: not in the format that the agent knows`, gone: false };
+}
+
+/** Whether there is a file or a directory that can be seen. */
+export function exists(path: string): boolean {
+  return existsSync(path);
 }
 
 /** The target of a symbolic link. */

@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { isProblem, type Problem } from '../api/problem.ts';
 import { canonicalIp, formatSocketAddress, type SocketAddress } from './address.ts';
-import { listDirectory, readLink, readParsed, readText } from './files.ts';
+import { exists, listDirectory, readLink, readParsed, readText } from './files.ts';
 import {
   type Listener,
   type ProcessStat,
@@ -109,7 +108,7 @@ const maxSocketTableBytes = 33_554_432;
 function readListeners(procRoot: string): readonly Listener[] | Problem {
   const listeners: Listener[] = [];
   // A kernel without IPv6 has no tcp6.
-  for (const path of [`${procRoot}/net/tcp`, `${procRoot}/net/tcp6`].filter(existsSync)) {
+  for (const path of [`${procRoot}/net/tcp`, `${procRoot}/net/tcp6`].filter(exists)) {
     const text = readText(path, maxSocketTableBytes);
     if (isProblem(text)) return text;
     listeners.push(...parseListeners(text, endianness()));

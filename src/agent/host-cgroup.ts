@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
 import { isProblem, type Problem } from '../api/problem.ts';
 import type { CgroupDirectory } from './broker-cgroup.ts';
 import { parseProcessIds } from './cgroup-files.ts';
 import { podUidOfName } from './cgroup-names.ts';
-import { listFolders, readParsed } from './files.ts';
+import { exists, listFolders, readParsed } from './files.ts';
 
 export interface HostLookupOptions {
   /** Where the node's /sys/fs/cgroup is mounted. */
@@ -62,12 +61,12 @@ interface Candidate {
 }
 
 function findHierarchy({ root, controller }: HostLookupOptions): { version: 1 | 2; path: string } | Problem {
-  if (existsSync(`${root}/cgroup.controllers`)) return { version: 2, path: root };
+  if (exists(`${root}/cgroup.controllers`)) return { version: 2, path: root };
   const names = listFolders(root);
   if (isProblem(names)) return { problem: `${names.problem}; --host-cgroup must name the node's /sys/fs/cgroup` };
   const v1 = names.find((name) => name.split(',').includes(controller));
   if (v1 !== undefined) return { version: 1, path: `${root}/${v1}` };
-  const v2 = names.find((name) => existsSync(`${root}/${name}/cgroup.controllers`));
+  const v2 = names.find((name) => exists(`${root}/${name}/cgroup.controllers`));
   if (v2 !== undefined) return { version: 2, path: `${root}/${v2}` };
   return { problem: `${root} has no cgroups for ${controller}; --host-cgroup must name the node's /sys/fs/cgroup` };
 }
