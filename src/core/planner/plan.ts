@@ -73,7 +73,9 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
 function shedAndPlace(work: Work, candidates: Candidates): number {
   const leaving: number[] = [];
   for (let broker = 0; broker < work.brokerCount && !isStopped(work); broker++) {
-    if (work.draining[broker] === 0) leaving.push(...chooseShed(work, candidates, broker, SHED_DEPTH));
+    if (work.draining[broker] === 1) continue;
+    // Not push(...list): a broker may shed more topics than a call may have arguments.
+    for (const topic of chooseShed(work, candidates, broker, SHED_DEPTH)) leaving.push(topic);
   }
   placeAll(work, leaving, candidates.size);
   return leaving.length;
