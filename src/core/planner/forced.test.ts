@@ -1,7 +1,7 @@
 /** What hard rules ask for: no more than they must. */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { clusterOf } from './cluster-builder.ts';
-import { BrokerRole } from './input.ts';
+import { BrokerRole, type PlannerInput } from './input.ts';
 import { plan } from './plan.ts';
 
 it('leaves a member of a group where it is once another rule has taken the one that stood too close', () => {
@@ -55,4 +55,44 @@ it('says of a topic that cannot leave how many brokers refuse it, and why', () =
   const made = plan({ ...input, roles: Uint8Array.of(BrokerRole.Draining, BrokerRole.Closed, BrokerRole.Closed) });
 
   expect(made.blocked).toEqual([{ topic: 0, wanted: 'Drain', because: 'no broker takes it: 2 BrokerClosed' }]);
+});
+
+describe('a rule that selects no broker', () => {
+  const topics = 2_000;
+  const brokers = 500;
+  const input: PlannerInput = {
+    resources: ['cpu'],
+    brokers: Array.from({ length: brokers }, (_, broker) => `b${broker}`),
+    topics: Array.from({ length: topics }, (_, topic) => `t${topic}`),
+    capacity: new Float64Array(brokers).fill(100),
+    loads: new Float64Array(topics).fill(1),
+    owner: Int32Array.from({ length: topics }, (_, topic) => topic % brokers),
+    placement: { of: new Int32Array(topics), rules: [{ name: 'nowhere', allowed: new Uint8Array(brokers) }] },
+  };
+
+  it('blocks all its topics at once, and weighs no broker for them', () => {
+    const made = plan(input);
+
+    expect(made.blocked.length).toBe(topics);
+    expect(new Set(made.blocked.map(({ because }) => because))).toEqual(
+      new Set([`no broker takes it: ${brokers - 1} NotAllowed`]),
+    );
+    expect(made.stats.evaluations).toBeLessThan(topics);
+  });
+});
+
+it('leaves the rest where it is once the time is over, and says so', () => {
+  const input = clusterOf(['cpu'], { b0: { large: [3], middle: [2], small: [1] }, b1: {}, b2: {} });
+  let asked = 0;
+
+  const made = plan(
+    { ...input, roles: Uint8Array.of(BrokerRole.Draining, 0, 0) },
+    { mode: 'Drain', shouldStop: () => ++asked > 1 },
+  );
+
+  expect(made.moves.map(({ topic }) => input.topics[topic])).toEqual(['large']);
+  expect(made.blocked.map(({ topic, because }) => [input.topics[topic], because])).toEqual([
+    ['middle', 'the time allowed'],
+    ['small', 'the time allowed'],
+  ]);
 });

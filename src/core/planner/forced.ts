@@ -12,6 +12,7 @@ import {
   energyAfter,
   groupOf,
   isMovable,
+  isStopped,
   levelOf,
   membersInDomain,
   membersOnBroker,
@@ -30,11 +31,12 @@ export interface Forced {
 const RECEIVERS = 160;
 const REFRESH = 40;
 
-/** Finds them and moves those that can move. */
+/** Finds them and moves those that can move. Once `shouldStop`, those that are left are blocked by the time allowed. */
 export function placeForced(work: Work, size: Float64Array): Forced {
   const wanted = findForced(work, size);
   const blocked: Blocked[] = [];
   const order = [...wanted.keys()].sort((a, b) => (size[b] as number) - (size[a] as number) || a - b);
+  const rules = createRuleReceivers(work);
   let receivers: Int32Array = new Int32Array(0);
   let placed = REFRESH;
   for (const topic of order) {
@@ -45,14 +47,23 @@ export function placeForced(work: Work, size: Float64Array): Forced {
     }
     // Two that stood too close may be apart by now.
     if (rule === 'Spread' && !standsTooClose(work, topic)) continue;
+    if (isStopped(work)) {
+      blocked.push({ topic, wanted: rule, because: 'the time allowed' });
+      continue;
+    }
+    const all = rules.allowed(topic);
+    if (all.length === 0) {
+      blocked.push({ topic, wanted: rule, because: rules.refusedBecause(topic) });
+      continue;
+    }
     if (placed >= REFRESH) {
       receivers = roomiest(work, RECEIVERS);
       placed = 0;
     }
     const best =
       leastHarmed(work, topic, receivers, refusal) ??
-      leastHarmed(work, topic, allReceivers(work), refusal) ??
-      leastHarmed(work, topic, allReceivers(work), hardRefusal);
+      leastHarmed(work, topic, all, refusal) ??
+      (hasPreference(work, topic) ? leastHarmed(work, topic, all, hardRefusal) : undefined);
     if (best === undefined) blocked.push({ topic, wanted: rule, because: refusedEverywhere(work, topic) });
     else {
       assign(work, topic, best);
@@ -60,6 +71,41 @@ export function placeForced(work: Work, size: Float64Array): Forced {
     }
   }
   return { wanted, blocked };
+}
+
+interface RuleReceivers {
+  /** The brokers that may receive and that the topic's rule allows, in order. */
+  allowed(topic: number): Int32Array;
+  /** `refusedEverywhere` of a topic for which there are none. */
+  refusedBecause(topic: number): string;
+}
+
+/** Found once per rule: one that selects no broker must not cost all brokers for each of its topics. */
+function createRuleReceivers(work: Work): RuleReceivers {
+  const { brokerCount, home, input } = work;
+  const allowed = new Map<number, Int32Array>();
+  const because = new Map<number, string>();
+  const ruleOf = (topic: number): number => input.placement?.of[topic] ?? -1;
+  return {
+    allowed(topic) {
+      const rule = ruleOf(topic);
+      const known = allowed.get(rule) ?? allReceivers(work).filter((broker) => isAllowed(work, topic, broker));
+      allowed.set(rule, known);
+      return known;
+    },
+    refusedBecause(topic) {
+      // Without a receiver every broker refuses for itself or by the rule, so only the topic's own broker makes a difference.
+      const key = (ruleOf(topic) + 1) * brokerCount + (home[topic] as number);
+      const known = because.get(key) ?? refusedEverywhere(work, topic);
+      because.set(key, known);
+      return known;
+    },
+  };
+}
+
+function hasPreference(work: Work, topic: number): boolean {
+  const { placement } = work.input;
+  return placement?.rules[placement.of[topic] ?? -1]?.preferred !== undefined;
 }
 
 /** Topics that a hard rule wants elsewhere, with the rule. Of a group that stands too close, the cheapest and smallest leave. */
@@ -123,10 +169,10 @@ function leastHarmed(work: Work, topic: number, receivers: Int32Array, refusalOf
   let bestHarm = Infinity;
   let bestLevel = Infinity;
   for (const broker of receivers) {
+    if (refusalOf(work, topic, broker) !== Refusal.None) continue;
     const harm = energyAfter(work, broker, topic, -1, Infinity) - energy(work, broker);
     const level = fullness(work, topic, broker);
     if (harm > bestHarm || (harm === bestHarm && level >= bestLevel)) continue;
-    if (refusalOf(work, topic, broker) !== Refusal.None) continue;
     best = broker;
     bestHarm = harm;
     bestLevel = level;
