@@ -60,7 +60,7 @@ const LIES: Readonly<Record<string, Lie>> = {
   'uses-more-than-there-is': {
     tell: (truth) => ({ ...truth, cpu: { ...truth.cpu, cores: 9, averageCores: 0 } }),
     reason: 'Implausible',
-    message: /9 cores is more than the 8 of the node/,
+    message: /9 cores .*more than the 8 of the node/,
   },
   'speaks-another-version': {
     tell: (truth) => ({ ...truth, version: 1 }) as unknown as AgentReport,
