@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { judgeAgent, type UnusableReason } from './agent-judgement.ts';
+import type { AgentSample } from './agent-record.ts';
 import { type AgentParts, at, buildAgent, buildSnapshot, type ContainerParts } from './snapshot-builder.ts';
 
 const NOW = 1000;
@@ -16,7 +17,21 @@ function judge(agent: AgentParts, container?: ContainerParts) {
 
 const MiB = 1024 ** 2;
 const figures = { cpuCores: 0.5, cpuLimitCores: 2, memoryBytes: 500 * MiB, memoryLimitBytes: 1024 * MiB };
+const nodeOfUnknownSize = { node: { cores: null, memoryBytes: null } };
 const broker = (startedAt: number) => ({ pid: 42, startedAt: at(startedAt) });
+
+/** These and what else the agent says. */
+function saying({
+  cpu,
+  memory,
+}: {
+  cpu?: Partial<AgentSample['cpu']>;
+  memory?: Partial<AgentSample['memory']>;
+}): AgentParts {
+  const said = buildAgent(figures, NOW).last?.sample;
+  if (said === undefined) throw new Error('an agent of a test says something');
+  return { sample: { cpu: { ...said.cpu, ...cpu }, memory: { ...said.memory, ...memory } } };
+}
 
 /** What is said, and what the reader is told. */
 type Case = readonly [string, AgentParts, ContainerParts | undefined, UnusableReason, RegExp];
@@ -56,28 +71,70 @@ describe('figures are refused', () => {
       { ...figures, cpuCores: 4.5, cpuLimitCores: null },
       undefined,
       'Implausible',
-      /4.5 cores is more than the 4 of the node/,
+      /4.5 cores in use are more than the 4 of the node/,
     ],
     [
       'when CPU is more than the limit allows',
       { ...figures, cpuCores: 2.3 },
       undefined,
       'Implausible',
-      /2.3 cores is more than the limit of 2/,
+      /2.3 cores in use are more than the 2 of its limit/,
     ],
     [
       'when memory is more than the limit allows',
       { ...figures, memoryBytes: 1100 * MiB },
       undefined,
       'Implausible',
-      /memory of 1153433600 bytes in use is more than the limit/,
+      /1153433600 bytes of memory in use are more than the 1073741824 of the limit/,
     ],
     [
       'when memory is more than the node has',
       { ...figures, memoryLimitBytes: null, memoryBytes: 10_000 * MiB },
       undefined,
       'Implausible',
-      /more than the node's memory/,
+      /more than the 8589934592 of the node's memory/,
+    ],
+    [
+      'when the average of CPU, by which topics are placed, is more than the limit allows',
+      saying({ cpu: { averageCores: 1e9 } }),
+      undefined,
+      'Implausible',
+      /1000000000 cores on average in use are more than the 4 of the node/,
+    ],
+    [
+      'when the average of memory is more than there is',
+      saying({ memory: { averageWorkingSetBytes: 1e18 } }),
+      undefined,
+      'Implausible',
+      /bytes of memory on average in use are more than/,
+    ],
+    [
+      'when an interval of nothing is to excuse more CPU than the limit allows',
+      { ...figures, cpuCores: 3.9, sample: { intervalSeconds: 0 } },
+      undefined,
+      'Implausible',
+      /3.9 cores in use are more than the 2 of its limit/,
+    ],
+    [
+      'when CPU is more than the Pod’s limit, and the agent knows none',
+      { ...figures, cpuCores: 2, cpuLimitCores: null, sample: nodeOfUnknownSize },
+      { runningSince: 0, limits: { cpuCores: 1 } },
+      'Implausible',
+      /2 cores in use are more than the 1 of the Pod's limit/,
+    ],
+    [
+      'when nothing bounds CPU',
+      { ...figures, cpuLimitCores: null, sample: nodeOfUnknownSize },
+      undefined,
+      'Implausible',
+      /neither a limit nor the size of the node is known; give the broker's container limits/,
+    ],
+    [
+      'when nothing bounds memory',
+      { ...figures, memoryLimitBytes: null, sample: nodeOfUnknownSize },
+      undefined,
+      'Implausible',
+      /bytes of memory are in use, and neither/,
     ],
     [
       'when counters went back',

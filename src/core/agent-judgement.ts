@@ -31,6 +31,8 @@ const RESTART_TOLERANCE_MS = 2_000;
 /** The kernel enforces CPU limits per period (0.1 s): an interval may end with most of a period too much, and with a burst. */
 const CPU_TOLERANCE = 1.1;
 const CPU_PERIODS_SECONDS = 0.2;
+/** However short the agent says its interval is: a burst excuses only so much. */
+const MIN_INTERVAL_SECONDS = 1;
 /** The kernel charges memory in batches per CPU. */
 const MEMORY_TOLERANCE = 1.05;
 /** The kubelet rounds limits to what the kernel can count. */
@@ -53,7 +55,7 @@ export function judgeAgent(record: AgentRecord | undefined, pod: BrokerPod | und
     judgeClock(last) ??
     judgeBroker(last.sample, pod.container) ??
     judgeLimits(last.sample, pod.container?.limits) ??
-    judgeFigures(last) ?? { usable: true, sample: last.sample }
+    judgeFigures(last, pod.container?.limits) ?? { usable: true, sample: last.sample }
   );
 }
 
@@ -123,28 +125,49 @@ function judgeLimits({ cpu, memory, node }: AgentSample, limits: ContainerLimits
   return undefined;
 }
 
-function judgeFigures({ sample, contradiction }: SeenSample): Refusal | undefined {
+function judgeFigures({ sample, contradiction }: SeenSample, limits: ContainerLimits | undefined): Refusal | undefined {
   if (contradiction !== undefined) return refuse('Implausible', contradiction);
   const { cpu, memory, node, intervalSeconds } = sample;
-  const within = (figure: number | null, bound: number | null, tolerance: number) =>
-    figure === null || bound === null || figure <= bound * tolerance;
-  const advice = "compare with kubectl top, and restart the agent's container";
-  if (!within(cpu.cores, node.cores, CPU_TOLERANCE)) {
-    return refuse('Implausible', `CPU ${cpu.cores} cores is more than the ${node.cores} of the node; ${advice}`);
+  const atLimit = CPU_TOLERANCE + CPU_PERIODS_SECONDS / Math.max(intervalSeconds, MIN_INTERVAL_SECONDS);
+  const cores = boundsOf([
+    { name: 'of the node', most: node.cores, tolerance: CPU_TOLERANCE },
+    { name: 'of its limit', most: cpu.limitCores, tolerance: atLimit },
+  ]) ?? [{ name: "of the Pod's limit", most: limits?.cpuCores, tolerance: atLimit }];
+  const bytes = boundsOf([
+    { name: 'of the limit', most: memory.limitBytes, tolerance: MEMORY_TOLERANCE },
+    { name: "of the node's memory", most: node.memoryBytes, tolerance: MEMORY_TOLERANCE },
+  ]) ?? [{ name: "of the Pod's limit", most: limits?.memoryBytes, tolerance: MEMORY_TOLERANCE }];
+  return (
+    judgeFigure('cores', cpu.cores, cores) ??
+    judgeFigure('cores on average', cpu.averageCores, cores) ??
+    judgeFigure('bytes of memory', memory.workingSetBytes, bytes) ??
+    judgeFigure('bytes of memory on average', memory.averageWorkingSetBytes, bytes)
+  );
+}
+
+interface Bound {
+  readonly name: string;
+  /** Nullish is unknown, and no limit. */
+  readonly most: number | null | undefined;
+  readonly tolerance: number;
+}
+
+/** The Pod's own limit is asked for only where this is undefined: kubelets may not enforce it. */
+function boundsOf(bounds: readonly Bound[]): readonly Bound[] | undefined {
+  return bounds.some(({ most }) => most !== null) ? bounds : undefined;
+}
+
+/** What nothing bounds cannot be judged, so it is not believed: every machine has a size. */
+function judgeFigure(what: string, figure: number | null, bounds: readonly Bound[]): Refusal | undefined {
+  if (figure === null) return undefined;
+  if (bounds.every(({ most }) => most == null)) {
+    const unbounded = `${figure} ${what} are in use, and neither a limit nor the size of the node is known`;
+    return refuse('Implausible', `${unbounded}; give the broker's container limits, or see why the agent cannot tell`);
   }
-  if (!within(cpu.cores, cpu.limitCores, CPU_TOLERANCE + CPU_PERIODS_SECONDS / intervalSeconds)) {
-    return refuse('Implausible', `CPU ${cpu.cores} cores is more than the limit of ${cpu.limitCores}; ${advice}`);
-  }
-  for (const [what, bound] of [
-    ['limit', memory.limitBytes],
-    ["node's memory", node.memoryBytes],
-  ] as const) {
-    if (!within(memory.workingSetBytes, bound, MEMORY_TOLERANCE)) {
-      const found = `memory of ${memory.workingSetBytes} bytes in use is more than the ${what} of ${bound}`;
-      return refuse('Implausible', `${found}; ${advice}`);
-    }
-  }
-  return undefined;
+  const broken = bounds.find(({ most, tolerance }) => most != null && figure > most * tolerance);
+  if (broken === undefined) return undefined;
+  const found = `${figure} ${what} in use are more than the ${broken.most} ${broken.name}`;
+  return refuse('Implausible', `${found}; compare with kubectl top, and restart the agent's container`);
 }
 
 function refuse(reason: UnusableReason, message: string): Refusal {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { type RankingAlgorithm, rankingAlgorithms } from '../api/ranking.ts';
+import type { AgentSample } from './agent-record.ts';
 import { judgeBroker, judgeBrokers } from './brokers.ts';
 import { createPlacement, rankingInputs } from './placement.ts';
 import { compareScored, rankBrokers } from './rank-order.ts';
 import { createScorer } from './ranking.ts';
 import type { Balance, Snapshot } from './snapshot.ts';
-import { type AgentParts, buildSnapshot, type SnapshotParts } from './snapshot-builder.ts';
+import { type AgentParts, buildAgent, buildSnapshot, type SnapshotParts } from './snapshot-builder.ts';
 
 function placementOf(parts: SnapshotParts, algorithm: RankingAlgorithm = 'DanubeFair') {
   const snapshot = buildSnapshot(parts);
@@ -271,9 +272,14 @@ describe('what a broker is ranked by', () => {
 });
 
 describe('a broker whose figures cannot be used', () => {
+  const averaging = (said: Partial<AgentSample['cpu']>): Partial<AgentParts> => {
+    const { last } = buildAgent({ cpuCores: 0, cpuLimitCores: 2 }, 1000);
+    return last === undefined ? {} : { sample: { cpu: { ...last.sample.cpu, ...said } } };
+  };
   const LIES: readonly [string, Partial<AgentParts>][] = [
     ['another container’s cgroup', { sample: { identity: { state: 'unproven', reason: 'x' } } }],
     ['more than its limit', { cpuCores: 50, cpuLimitCores: 2 }],
+    ['more than its limit, on average', averaging({ averageCores: 1e9 })],
     ['of long ago', { seenAt: 900 }],
     ['of a process that is gone', { sample: { broker: null } }],
   ];

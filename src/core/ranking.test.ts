@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import type { EffectiveRanking } from '../api/ranking.ts';
+import { type EffectiveRanking, rankingAlgorithms } from '../api/ranking.ts';
 import { type RankingInput, scoreBrokers } from './ranking.ts';
 
 /** Only what the rankings use; ids are compared as text, since they are beyond 2^53. */
@@ -111,6 +111,22 @@ describe('DanubeBalanced', () => {
     expect(scores.map(({ score }) => score)).toEqual([4, 9]);
   });
 });
+
+it.each(rankingAlgorithms)(
+  '%s gives scores that a BrokerLoad can hold, whatever a broker says of itself',
+  (algorithm) => {
+    const beyond = { connections: 1e300, backlogMessages: 1e300, cpuPercent: 1e300, memoryPercent: 1e300 };
+    const normal = { connections: 1, backlogMessages: 1, cpuPercent: 1, memoryPercent: 1 };
+    const rest = { topicCount: 1, megabytesPerSecond: 1, diskIo: 0, networkIo: 1, throughput: 1 };
+
+    const scores = scoreBrokers({ algorithm, weights: { topics: 1, cpu: 1 } }, [
+      { broker: '1', ...rest, ...beyond },
+      { broker: '2', ...rest, ...normal },
+    ]);
+
+    expect(scores.filter(({ score }) => !Number.isSafeInteger(score))).toEqual([]);
+  },
+);
 
 describe('Weighted and Bottleneck', () => {
   const idle: RankingInput = {

@@ -55,7 +55,15 @@ export interface Scorer {
   isFitting(broker: RankingInput): boolean;
 }
 
+/** What a BrokerLoad can hold exactly. A figure beyond all measure must not keep its status from being written. */
+const MAX_SCORE = 1e15;
+
 export function createScorer(ranking: EffectiveRanking, brokers: readonly RankingInput[]): Scorer {
+  const scorer = scorerOf(ranking, brokers);
+  return { ...scorer, score: (broker) => Math.min(scorer.score(broker), MAX_SCORE) };
+}
+
+function scorerOf(ranking: EffectiveRanking, brokers: readonly RankingInput[]): Scorer {
   const topics = brokers.reduce((sum, { topicCount }) => sum + topicCount, 0);
   // Nobody knows what a new topic will cost: as much as the others do. So a burst of them does not end on one broker.
   const level = topics > 0 ? brokers.length / topics : 1;
