@@ -175,6 +175,11 @@ describe('nothing of this Pod’s agent is', () => {
 
   it.each<[string, Answering]>([
     ['silence', () => undefined],
+    [
+      'a change of protocols',
+      (_, response) =>
+        response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+    ],
     ['an answer that comes byte by byte', (request, response) => drip(response, reportFor(request))],
   ])('%s, and it is not waited for', async (_what, answer) => {
     answering = answer;

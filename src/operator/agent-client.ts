@@ -76,10 +76,11 @@ export function createAgentClient({ timeoutMs, idleMs }: AgentClientOptions): Ag
     const headers = { 'Accept-Encoding': 'gzip', ...(etag !== undefined && { 'If-None-Match': etag }) };
     const path = `/report?nonce=${nonce}${isDone ? `&done=${encodeURIComponent(target.podUID)}` : ''}`;
     const sent = http.get({ host: target.host, port: target.port, path, headers, agent: connections, signal });
+    // After the response, or the deadline, nobody else listens for what goes wrong; it is an error of the response, too.
+    sent.on('error', () => undefined);
     try {
-      const [response] = await once(sent, 'response');
-      // What goes wrong from here on is an error of the response, which is being read.
-      sent.on('error', () => undefined);
+      // With the signal: of an answer such as 101 Node says nothing at all, not even that it gave up.
+      const [response] = await once(sent, 'response', { signal });
       return response as http.IncomingMessage;
     } catch (error) {
       // The agent closed a connection that was kept while our request was on its way.

@@ -91,13 +91,16 @@ export function startAgentPuller(options: AgentPullerOptions): AgentPuller {
     const { target } = agent;
     agent.isBusy = true;
     const { run } = agent.record.failure?.kind === 'Unanswered' ? slotsOfFailing : slots;
-    const answer = await run(() => {
-      const isDone = options.isDone?.(target.podUID) ?? false;
-      return client.ask({ target, etag: agent.etag, isDone });
-    });
-    agent.isBusy = false;
-    // Its Pod may be gone by now, and another one have its place.
-    if (!isStopped && agents.get(target.podUID) === agent) take(agent, answer);
+    try {
+      const answer = await run(() => {
+        const isDone = options.isDone?.(target.podUID) ?? false;
+        return client.ask({ target, etag: agent.etag, isDone });
+      });
+      // Its Pod may be gone by now, and another one have its place.
+      if (!isStopped && agents.get(target.podUID) === agent) take(agent, answer);
+    } finally {
+      agent.isBusy = false;
+    }
   }
 
   function take(agent: Agent, answer: AgentAnswer): void {
