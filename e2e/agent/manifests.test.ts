@@ -48,12 +48,14 @@ const statefulSet = {
 let plane: ControlPlane;
 let client: KubeClient;
 let built: readonly Manifest[];
+let withPolicy: readonly Manifest[];
 let pod: { readonly metadata: object; readonly spec: PodSpec };
 
 beforeAll(async () => {
   plane = await startControlPlane({ log: (line) => process.stderr.write(`${line}\n`) });
   client = clientOf(plane.adminKubeconfig);
-  built = build(plane);
+  built = build(plane, 'overlay', [component]);
+  withPolicy = build(plane, 'closed', [component, join(component, 'network-policy')]);
   const template = built.find(({ kind }) => kind === 'StatefulSet') as unknown as typeof statefulSet;
   pod = template.spec.template as unknown as typeof pod;
   await applyManifests(plane.adminKubeconfig, [
@@ -69,7 +71,7 @@ afterAll(async () => {
 
 describe('the component', () => {
   it('is accepted by the API server, without one field that it does not know', async () => {
-    for (const manifest of built) {
+    for (const manifest of [...built, ...withPolicy]) {
       const { apiVersion, kind } = manifest;
       const resource = { StatefulSet: 'statefulsets', NetworkPolicy: 'networkpolicies' }[kind];
       const path = `/apis/${apiVersion}/namespaces/${namespace}/${resource}?dryRun=All&fieldValidation=Strict`;
@@ -110,6 +112,24 @@ describe('the component', () => {
     },
   );
 
+  it('opens and closes no port of the brokers: whatever policies they have stays as it is', () => {
+    expect(built.map(({ kind }) => kind)).toEqual(['StatefulSet']);
+  });
+
+  it('closes the port of the agent alone, to all but the operator, where that is asked for', () => {
+    const policy = withPolicy.find(({ kind }) => kind === 'NetworkPolicy') as unknown as Policy;
+    const openTo = (port: number, protocol: string): readonly unknown[] =>
+      policy.spec.ingress
+        .filter(({ ports }) =>
+          ports.some((it) => it.protocol === protocol && it.port <= port && port <= (it.endPort ?? it.port)),
+        )
+        .map(({ from }) => from ?? 'everyone');
+
+    expect(policy.spec.podSelector).toEqual({ matchLabels: { 'app.kubernetes.io/component': 'broker' } });
+    expect(openTo(9641, 'TCP')).toEqual([[expect.objectContaining({ podSelector: expect.anything() })]]);
+    for (const port of [1, 6650, 9640, 9642, 50051, 65_535]) expect(openTo(port, 'TCP')).toEqual(['everyone']);
+  });
+
   it('gives the agent no rights: it would be let into a namespace with restricted Pod security', async () => {
     const { initContainers, securityContext } = pod.spec;
     const [agent] = initContainers;
@@ -124,6 +144,16 @@ describe('the component', () => {
     expect(agentPort((await dryRun(namespace, pod.spec)) as Pod)).toBe(9641);
   });
 });
+
+interface Policy {
+  readonly spec: {
+    readonly podSelector: object;
+    readonly ingress: readonly {
+      readonly from?: readonly object[];
+      readonly ports: readonly { readonly protocol: string; readonly port: number; readonly endPort?: number }[];
+    }[];
+  };
+}
 
 interface PodSpec {
   readonly shareProcessNamespace?: boolean;
@@ -141,14 +171,14 @@ interface AdmittedPod {
   };
 }
 
-/** What `kubectl kustomize` makes of the brokers of the chart and the component. */
-function build({ dir, assets }: ControlPlane): readonly Manifest[] {
-  const overlay = join(dir, 'overlay');
+/** What `kubectl kustomize` makes of the brokers of the chart and the components. */
+function build({ dir, assets }: ControlPlane, name: string, components: readonly string[]): readonly Manifest[] {
+  const overlay = join(dir, name);
   mkdirSync(overlay);
   writeFileSync(join(overlay, 'brokers.yaml'), stringify(statefulSet));
   writeFileSync(
     join(overlay, 'kustomization.yaml'),
-    stringify({ namespace, resources: ['brokers.yaml'], components: [relative(overlay, component)] }),
+    stringify({ namespace, resources: ['brokers.yaml'], components: components.map((it) => relative(overlay, it)) }),
   );
   const text = execFileSync(assets.kubectl, ['kustomize', overlay], { encoding: 'utf8' });
   return parseAllDocuments(text).map((document) => document.toJS());
