@@ -162,6 +162,25 @@ describe('a move', () => {
     expect(usage(model.picture(), '1', 'cpu')).toBeGreaterThan((corrected ?? 0) + 0.1);
   });
 
+  it.each([
+    ['gives', '2', '1'],
+    ['takes', '1', '2'],
+  ])('is not undone either by the first sample of a broker that %s', (_what, from, to) => {
+    const cluster = hot();
+    cluster.setBroker('2', { hasAgent: false });
+    const model = watched(cluster);
+    cluster.setBroker('2', { hasAgent: true });
+    cluster.sample(305);
+
+    cluster.move(`/default/${from}-0`, to);
+    model.observe(cluster.observation(306));
+    const early = usage(model.picture(), '2', 'cpu');
+    watch(cluster, model, 310, 330);
+
+    expect(early).toBeNull();
+    expect(usage(model.picture(), '2', 'cpu')).toBeCloseTo(cluster.cpuOf('2'), 6);
+  });
+
   it('of a topic that nobody has heard of yet holds up no sample: new topics come all the time', () => {
     const cluster = hot();
     const model = watched(cluster);

@@ -143,12 +143,12 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       const load = topicLoad(attribution, current, resource, number, from);
       if (!(load > 0)) continue;
       if (source) {
-        shares.source = Math.max(shares.source, load / source.measured[resource] || 0);
+        shares.source = Math.max(shares.source, shareOf(load, source, resource));
         source.measured[resource] = Math.max(0, source.measured[resource] - load);
       }
       if (target) {
         target.measured[resource] += load;
-        shares.target = Math.max(shares.target, load / target.measured[resource] || 0);
+        shares.target = Math.max(shares.target, shareOf(load, target, resource));
       }
     }
     if (source) noteChange(source, shares.source, now);
@@ -265,6 +265,12 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
 
 /** Samples count although topics with this share of a broker's load have come or gone since they began. */
 const HIDDEN_SHARE = 0.01;
+
+/** Of a broker without any sample all of it, since its first one must not be from before the move; of what its agent cannot tell, nothing. */
+function shareOf(load: number, { measured, sampledAt }: BrokerState, resource: MeasuredResource): number {
+  if (Number.isNaN(measured[resource])) return Number.isFinite(sampledAt) ? 0 : 1;
+  return load / measured[resource];
+}
 
 /** Of a topic without an owner: the slot that it left, and back. */
 const LEFT = -3;
