@@ -20,20 +20,20 @@ export interface DiskOptions {
 interface Counted {
   readonly source: Source;
   readonly series: string;
-  /** Null where only bytes are counted. */
-  readonly counters: Omit<DiskCounters, 'reads' | 'writes'> & { reads: number | null; writes: number | null };
+  /** Null where the source does not count it. */
+  readonly counters: { readonly [name in keyof DiskCounters]: number | null };
 }
 
 /**
  * The disk figures of the broker's cgroup; where it counts none, bytes of the broker's process alone; else unknown.
  *
- * v1 counts only some I/O (not what the page cache writes later), and on many machines nothing at all: where all its
- * counters are 0, that says nothing.
+ * v1 counts only some I/O (not what the page cache writes later, which is most of what a log writes), and on many machines
+ * nothing at all: there the process comes first, and no writes say nothing.
  */
 export function readDiskFigures(options: DiskOptions): DiskFigures {
   const { cgroups, run, rates } = options;
   const pressure = readPressure({ directory: cgroups?.pressure ?? null, resource: 'io', run, rates });
-  const counted = countByCgroup(cgroups?.disk ?? null) ?? countByProcess(options);
+  const counted = count(options);
   // Pressure has no source of its own to name: it is of the v2 hierarchy always.
   if (counted === null) return pressure === null ? unknownDisk : { ...unknownDisk, source: 'cgroup-v2', pressure };
   const { source, series, counters } = counted;
@@ -49,13 +49,22 @@ export function readDiskFigures(options: DiskOptions): DiskFigures {
   };
 }
 
-function countByCgroup(directory: CgroupDirectory | null): Counted | null {
-  if (directory === null) return null;
-  const { version, path } = directory;
-  const counters = version === 2 ? readParsed(`${path}/io.stat`, parseIoStat) : readBlkio(path);
-  if (isProblem(counters)) return null;
-  const saysNothing = version === 1 && Object.values(counters).every((it) => it === 0);
-  return saysNothing ? null : { source: version === 2 ? 'cgroup-v2' : 'cgroup-v1', series: path, counters };
+function count(options: DiskOptions): Counted | null {
+  const disk = options.cgroups?.disk ?? null;
+  if (disk?.version === 2) return countByCgroup(disk) ?? countByProcess(options);
+  return countByProcess(options) ?? (disk && countByOldCgroup(disk));
+}
+
+function countByCgroup({ path }: CgroupDirectory): Counted | null {
+  const counters = readParsed(`${path}/io.stat`, parseIoStat);
+  return isProblem(counters) ? null : { source: 'cgroup-v2', series: path, counters };
+}
+
+function countByOldCgroup({ path }: CgroupDirectory): Counted | null {
+  const counters = readBlkio(path);
+  if (isProblem(counters) || Object.values(counters).every((it) => it === 0)) return null;
+  const writes = counters.writes === 0 ? { writtenBytes: null, writes: null } : {};
+  return { source: 'cgroup-v1', series: path, counters: { ...counters, ...writes } };
 }
 
 function readBlkio(path: string): DiskCounters | Problem {

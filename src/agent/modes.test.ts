@@ -228,6 +228,50 @@ describe('the limit of the Pod', () => {
   );
 });
 
+describe('writes that the page cache makes later, which cgroup v1 does not count', () => {
+  const v1 = kernels[1] as FakeKernel;
+  const folder = '/sys/fs/cgroup/blkio';
+
+  function writeDisk(bytes: number, ofProcess: boolean): void {
+    machine.write({
+      ...containerFiles(v1, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures: idleFigures }),
+      [`${folder}/blkio.throttle.io_service_bytes_recursive`]: `8:0 Read ${bytes}\n8:0 Write 0\nTotal ${bytes}\n`,
+      [`${folder}/blkio.throttle.io_serviced_recursive`]: `8:0 Read ${bytes / 4_096}\n8:0 Write 0\nTotal 1\n`,
+      ...(ofProcess ? { [`/proc/${pid}/io`]: `read_bytes: ${bytes}\nwrite_bytes: ${bytes * 100}\n` } : {}),
+    });
+  }
+
+  function diskAfterReading(ofProcess: boolean): AgentReport['disk'] {
+    neighbour.arrange(v1);
+    writeDisk(4_096, ofProcess);
+    const sample = createModeSampler();
+    sample();
+    elapsedMilliseconds += 2000;
+    writeDisk(3 * 4_096, ofProcess);
+    return sample().disk;
+  }
+
+  it('are those of the process', () => {
+    expect(diskAfterReading(true)).toMatchObject({
+      source: 'proc',
+      readBytesPerSecond: 4_096,
+      writeBytesPerSecond: 409_600,
+      readsPerSecond: null,
+      writesPerSecond: null,
+    });
+  });
+
+  it('are unknown where the process may not be asked, and not 0', () => {
+    expect(diskAfterReading(false)).toMatchObject({
+      source: 'cgroup-v1',
+      readBytesPerSecond: 4_096,
+      writeBytesPerSecond: null,
+      readsPerSecond: 1,
+      writesPerSecond: null,
+    });
+  });
+});
+
 describe('an agent that would measure itself', () => {
   const v2 = kernels.at(-1) as FakeKernel;
 
