@@ -117,11 +117,26 @@ describe('a plan that is no longer wanted', () => {
 
 describe('a planner that fails', () => {
   it('fails alone: without memory its thread ends, not the operator', async () => {
-    planning = createPlanning({ heapMegabytes: 8 });
+    planning = createPlanning({ memoryBytes: 24 * 2 ** 20 });
 
     const outcome = await planning.plan(skewedCluster(300, 30_000, 4, 42), PATIENT);
 
     expect(outcome).toEqual({ kind: 'Failed', problem: expect.stringMatching(/^the planner's thread: .*memory/) });
+  });
+
+  it('fails alone when its input cannot be handed over: those behind it are made', async () => {
+    planning = createPlanning();
+    const gone = small();
+    await planning.plan(gone, PATIENT);
+
+    const outcome = planning.plan(gone, PATIENT);
+    const next = planning.plan(small(), PATIENT);
+
+    expect(await outcome).toEqual({
+      kind: 'Failed',
+      problem: expect.stringMatching(/^the planner's thread: .*ArrayBuffer/),
+    });
+    expect(await next).toMatchObject({ kind: 'Planned' });
   });
 
   it('fails with its own words', async () => {

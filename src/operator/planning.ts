@@ -3,13 +3,14 @@
  * renews nothing. The planner runs in a thread of its own, which also keeps a failure of it, such as no memory, from ending the
  * operator.
  */
+import { totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Plan, PlannerInput, PlanOptions } from '../core/planner/input.ts';
 
 export interface Planning {
   /**
    * Plans. The input's arrays are handed over to the thread and are empty here afterwards; its names are copied, 0.1 µs a topic.
-   * Plans wait for each other.
+   * Plans wait for each other. Never rejects: that a plan fails is an outcome, too.
    */
   plan(input: PlannerInput, options: PlanningOptions): Promise<PlanningOutcome>;
   /** Ends the thread. Plans that have not been made fail. */
@@ -46,8 +47,8 @@ export interface PlanningAnswer {
 }
 
 export interface PlanningSettings {
-  /** The thread's heap: a million topics need about 200 MB. */
-  readonly heapMegabytes?: number;
+  /** Bytes that the whole process may use; the thread gets its share. Default: what the container may, or the machine has. */
+  readonly memoryBytes?: number;
   /** After the deadline, the time that the planner has to come to an end before its thread is ended. */
   readonly graceMs?: number;
 }
@@ -55,18 +56,24 @@ export interface PlanningSettings {
 /** Both run from sources and from bundles, where the thread has a bundle of its own beside this one. */
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? 'planning-worker.ts' : 'planning-worker.js', import.meta.url);
 
+/** Node gives the operator's own heap about half; what is left is for arrays and buffers. A million topics need about 200 MB. */
+const HEAP_SHARE = 0.3;
+const MAX_HEAP_MEGABYTES = 1024;
+
 const CLOSED = 'planning is closed';
 
 /** The thread starts with the first plan. */
-export function createPlanning({ heapMegabytes = 1024, graceMs = 5_000 }: PlanningSettings = {}): Planning {
+export function createPlanning({ memoryBytes = availableMemory(), graceMs = 5_000 }: PlanningSettings = {}): Planning {
+  const maxOldGenerationSizeMb = Math.min((HEAP_SHARE * memoryBytes) / 2 ** 20, MAX_HEAP_MEGABYTES);
   const cancelled = new Int32Array(new SharedArrayBuffer(4));
   let worker: Worker | undefined;
   let closed = false;
   let lastId = 0;
+  /** Never rejects. */
   let queue: Promise<unknown> = Promise.resolve();
 
   function startWorker(): Worker {
-    const started = new Worker(WORKER, { resourceLimits: { maxOldGenerationSizeMb: heapMegabytes } });
+    const started = new Worker(WORKER, { resourceLimits: { maxOldGenerationSizeMb } });
     const forget = (): void => {
       if (worker === started) worker = undefined;
     };
@@ -91,8 +98,7 @@ export function createPlanning({ heapMegabytes = 1024, graceMs = 5_000 }: Planni
         resolve(signal?.aborted ? { kind: 'Cancelled' } : outcome);
       };
       const onAnswer = ({ plan, planMs }: PlanningAnswer): void => end({ kind: 'Planned', plan, planMs });
-      const onError = (error: Error): void =>
-        end({ kind: 'Failed', problem: `the planner's thread: ${error.message}` });
+      const onError = (error: Error): void => end(toFailure(error));
       const onExit = (code: number): void => {
         end({ kind: 'Failed', problem: closed ? CLOSED : `the planner's thread ended with ${code}` });
       };
@@ -108,7 +114,11 @@ export function createPlanning({ heapMegabytes = 1024, graceMs = 5_000 }: Planni
       thread.on('message', onAnswer).on('error', onError).on('exit', onExit);
       signal?.addEventListener('abort', cancel, { once: true });
       const request: PlanningRequest = { id, input, options, deadlineMs, cancelled };
-      thread.postMessage(request, buffersOf(input));
+      try {
+        thread.postMessage(request, buffersOf(input));
+      } catch (error) {
+        end(toFailure(error));
+      }
     });
   }
 
@@ -120,7 +130,8 @@ export function createPlanning({ heapMegabytes = 1024, graceMs = 5_000 }: Planni
 
   return {
     plan(input, options) {
-      const outcome = queue.then(() => run(input, options));
+      // What fails must not fail all that wait behind it.
+      const outcome = queue.then(() => run(input, options)).catch(toFailure);
       queue = outcome;
       return outcome;
     },
@@ -129,6 +140,16 @@ export function createPlanning({ heapMegabytes = 1024, graceMs = 5_000 }: Planni
       await worker?.terminate();
     },
   };
+}
+
+function toFailure(error: unknown): PlanningOutcome {
+  return { kind: 'Failed', problem: `the planner's thread: ${error instanceof Error ? error.message : String(error)}` };
+}
+
+/** 0 is no constraint, and so is more than there is. */
+function availableMemory(): number {
+  const constrained = process.constrainedMemory();
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
 /** Of the arrays that grow with the cluster. Two arrays may share a buffer. */
