@@ -222,6 +222,38 @@ describe('a balancer', () => {
     expect(made.inBand).toBe(true);
   });
 
+  it.each([
+    { name: 'may not move', why: { immovable: (stuck: Uint8Array) => ({ of: stuck, reasons: ['Backlog'] }) } },
+    {
+      name: 'may live nowhere else',
+      why: {
+        placement: (stuck: Uint8Array) => ({
+          of: Int32Array.from(stuck, (isStuck) => isStuck - 1),
+          rules: [{ name: 'old', allowed: Uint8Array.of(1, 0, 0, 0, 0) }],
+        }),
+      },
+    },
+  ])('relieves a broker of 1.4 times its share beside a draining one whose load $name', ({ why }) => {
+    const base = withRoles(brokersAt([100, 32, 20, 20, 20], 2), BrokerRole.Draining, [0]);
+    const stuck = Uint8Array.from(base.owner, (owner) => Number(owner === 0));
+    const input: PlannerInput = {
+      ...base,
+      ...(why.immovable && { immovable: why.immovable(stuck) }),
+      ...(why.placement && { placement: why.placement(stuck) }),
+    };
+    const options = { band: { above: 0.09, below: 0.09 }, sustainedSeconds: 0, minActiveBrokers: 2 };
+
+    const seen = detect({ input, options, previous: new Map(), nowSeconds: 0 });
+    const made = plan(input);
+
+    // 92 on four brokers: what stays on the draining one is nobody's share.
+    expect(made.before[0]?.maxOverMean).toBeCloseTo(32 / 23);
+    expect(seen.outside[0]).toMatchObject({ broker: 'b1', side: 'Above' });
+    expect(made.moves.map(({ from }) => from)).toEqual([1, 1, 1, 1]);
+    expect(made.inBand).toBe(true);
+    expect(made.bounds.balance).toEqual([1]);
+  });
+
   it('takes three of ten brokers out of service, and the others end in the band', () => {
     const shape = { brokers: 10, topics: 1_000, width: 3, tail: { kind: 'Zipf', exponent: 0.6 }, cap: 0.1 } as const;
     const input = withRoles(messagingCluster(shape, 8), BrokerRole.Draining, [7, 8, 9]);
