@@ -21,12 +21,12 @@ const BROKERS = ['1', '2', '3'];
  * Three brokers with 30 topics each; those of the first take three times the traffic while it is hot. The first look cannot know
  * whose figures those are, the present processes' or earlier ones', so what must last counts from the second.
  */
-function clusterAt(second: number, isHot = true): Cluster {
+function clusterAt(second: number, isHot = true, ids: readonly string[] = BROKERS): Cluster {
   const trafficOf = (broker: string) => (isHot && broker === '1' ? 300_000 : 100_000);
   const topicsOf = (broker: string) => Array.from({ length: 30 }, (_, index) => `/default/${broker}-${index}`);
   const snapshot = buildSnapshot({
     now: second,
-    brokers: BROKERS.map((id) => ({
+    brokers: ids.map((id) => ({
       id,
       pod: `danube-${id}`,
       reportedAt: second,
@@ -35,10 +35,10 @@ function clusterAt(second: number, isHot = true): Cluster {
         topicsOf(id).map((name) => [name, { messagesPerSecond: 100, bytesPerSecond: trafficOf(id) / 30 }]),
       ),
     })),
-    pods: BROKERS.map((id) => ({ name: `danube-${id}`, container: { runningSince: 1 } })),
-    topics: BROKERS.flatMap((id) => topicsOf(id).map((name) => ({ name, owners: [id] }))),
+    pods: ids.map((id) => ({ name: `danube-${id}`, container: { runningSince: 1 } })),
+    topics: ids.flatMap((id) => topicsOf(id).map((name) => ({ name, owners: [id] }))),
     agents: Object.fromEntries(
-      BROKERS.map((id) => [
+      ids.map((id) => [
         `danube-${id}`,
         { seenAt: second, cpuCores: trafficOf(id) / 100_000, cpuLimitCores: 4, memoryBytes: 1e9 },
       ]),
@@ -64,6 +64,7 @@ function start(...outcomes: readonly PlanningOutcome[]) {
   return {
     watch,
     asked,
+    waiting,
     async lookFrom(first: number, last: number, { isHot = true, plans = true } = {}) {
       for (let second = first; second <= last; second += 10) await watch.look(clusterAt(second, isHot), spec, plans);
     },
@@ -114,6 +115,47 @@ describe('a plan', () => {
     const wider = effectiveSpec({ ...spec, rebalance: { sustainedSeconds: 60, limits: { maxConcurrentMoves: 2 } } });
     await watch.look(clusterAt(1210), wider, true);
     expect(asked).toHaveLength(3);
+  });
+
+  it.each([
+    [
+      'the rules change',
+      effectiveSpec({
+        ...spec,
+        placement: {
+          rules: [
+            {
+              name: 'first',
+              topicPatterns: ['/default/1-*'],
+              brokerSelector: { matchLabels: { tier: 'fast' } },
+              enforcement: 'Preferred',
+            },
+          ],
+        },
+      }),
+      BROKERS,
+    ],
+    ['a broker comes', spec, [...BROKERS, '4']],
+    ['a broker is gone', spec, ['1', '2']],
+  ])('is made anew when %s', async (_what, changed, ids) => {
+    const { asked, lookFrom, watch } = start();
+    await lookFrom(1000, 1090);
+    expect(asked).toHaveLength(1);
+
+    await watch.look(clusterAt(1100, true, ids), changed, true);
+
+    expect(asked).toHaveLength(2);
+  });
+
+  it('is dropped when its time is over and no other can be made', async () => {
+    const { watch, waiting, lookFrom } = start();
+    await lookFrom(1000, 1180);
+    expect(watch.summary(spec).status.plan).toBeDefined();
+
+    waiting.push({ kind: 'Failed', problem: 'no memory' });
+    await lookFrom(1190, 1190);
+
+    expect(watch.summary(spec).status.plan).toBeUndefined();
   });
 
   it('is gone when the load is even again', async () => {

@@ -53,7 +53,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
   const stopped = new AbortController();
   let state: DetectionState = new Map();
   let last: { readonly picture: LoadPicture; readonly detection: Detection; readonly balance: Balance } | undefined;
-  let made: (NonNullable<PlanningFacts['made']> & { readonly rebalance: EffectiveSpec['rebalance'] }) | undefined;
+  let made: (NonNullable<PlanningFacts['made']> & { readonly basis: PlanBasis }) | undefined;
   let isPlanning = false;
 
   async function plan({ snapshot }: Cluster, spec: EffectiveSpec): Promise<void> {
@@ -72,17 +72,21 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
     const kept = structuredClone({ resources, ...(immovable !== undefined && { immovable }) });
     const outcome = await planning.plan(input, { options, deadlineMs: PLAN_DEADLINE_MS, signal: stopped.signal });
     if (outcome.kind === 'Failed') log.warn({ policy, problem: outcome.problem }, 'no plan was made; trying again');
-    if (outcome.kind !== 'Planned') return;
+    if (outcome.kind !== 'Planned') {
+      // The one before no longer counts: nobody should be told of it as if it did.
+      made = undefined;
+      return;
+    }
     const expiresAt = snapshot.now + (outcome.plan.moves.length > 0 ? PLAN_KEPT_MS : EMPTY_PLAN_KEPT_MS);
-    made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, rebalance };
+    made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis: basisOf(picture, spec) };
     const { moves, bounds, bindingConstraint, hash } = outcome.plan;
     const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
     log.info({ policy, hash, ...facts, bindingConstraint }, 'made a plan');
   }
 
-  /** Whether the plan that there is still does. */
-  function counts(now: number, { rebalance }: EffectiveSpec): boolean {
-    return made !== undefined && made.expiresAt > now && isDeepStrictEqual(made.rebalance, rebalance);
+  /** Whether the plan that there is still does: it is young, and the policy and the brokers are those that it was made for. */
+  function counts(now: number, picture: LoadPicture, spec: EffectiveSpec): boolean {
+    return made !== undefined && made.expiresAt > now && isDeepStrictEqual(made.basis, basisOf(picture, spec));
   }
 
   return {
@@ -106,7 +110,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
       state = detection.state;
       last = { picture, detection, balance: balanceOf(picture, above) };
       if (detection.verdict !== 'Imbalanced') made = undefined;
-      else if (plans && !isPlanning && !counts(now, spec)) {
+      else if (plans && !isPlanning && !counts(now, picture, spec)) {
         isPlanning = true;
         try {
           await plan(cluster, spec);
@@ -131,6 +135,17 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
 
     stop: () => stopped.abort(),
   };
+}
+
+/** What a plan was made for. When one of these changes, it may break a rule or move topics to a broker that is gone. */
+interface PlanBasis {
+  readonly rebalance: EffectiveSpec['rebalance'];
+  readonly placement: EffectiveSpec['placement'];
+  readonly brokers: ReadonlySet<string>;
+}
+
+function basisOf({ input }: LoadPicture, { rebalance, placement }: EffectiveSpec): PlanBasis {
+  return { rebalance, placement, brokers: new Set(input.brokers) };
 }
 
 /** Per broker of the picture, the labels of its Pod: placement rules select by them. */
