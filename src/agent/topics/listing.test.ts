@@ -121,6 +121,22 @@ describe('the list of all topics', () => {
     expect(report().entries.length).toBeGreaterThan(2 * few);
   });
 
+  it('is taken by the operator however long the names are, with what has gone as well', { timeout: 20_000 }, () => {
+    const long = (prefix: string, count: number): Record<string, number> =>
+      Object.fromEntries(
+        Array.from({ length: count }, (_, index) => [`${prefix}${'\n'.repeat(1_000)}${index}`, 1_000 + index]),
+      );
+    update(long('a', 600), 5_000);
+    const { cursor, entries } = report();
+    expect(entries.length).toBeGreaterThan(200);
+
+    for (const prefix of ['b', 'c', 'd', 'e']) update(long(prefix, 300), 5_000);
+    const short = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`short-${index}`, 1_000]));
+    for (let reading = 0; reading < 20; reading += 1) update(short, 5_000);
+    expect(report().entries.length).toBeGreaterThan(1_000);
+    expect(since(cursor).complete).toBe(true);
+  });
+
   it('holds as many when all are equal', () => {
     update(Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`/default/topic-${index}`, 10])), 5_000);
 

@@ -26,6 +26,11 @@ export interface ListingOptions {
  * that the whole report stays below 10 and 64 kB.
  */
 const budget = { leastTopics: 1_000, leastBytes: 9_000, mostTopics: 20_000, mostBytes: 60_000 } as const;
+/**
+ * What the list may take as it is, and the names of topics that have gone since a cursor: long names compress so well that
+ * the first budget alone would let a report grow beyond what the operator takes (bounds.reportCharacters).
+ */
+const plainBytes = { list: 512 * 1_024, gone: 256 * 1_024 } as const;
 /** What an entry takes after gzip, in bytes, before it was measured: no less than it can. */
 const leastEntryBytes = 16;
 
@@ -114,13 +119,14 @@ export function createTopicListing({ table, cursorPrefix }: ListingOptions): Top
     for (;;) {
       const count = Math.floor(bytes / entryBytes);
       const chosen = heaviest(weights, count).map((topic) => ({ topic, entry: entryOf(topic) }));
-      const size = gzipSync(JSON.stringify(chosen.map(({ entry }) => entry))).length;
-      if (size > bytes) {
-        entryBytes = (size / chosen.length) * 1.05;
+      const json = Buffer.from(JSON.stringify(chosen.map(({ entry }) => entry)));
+      const filled = Math.max(gzipSync(json).length / bytes, json.length / plainBytes.list);
+      if (filled > 1) {
+        entryBytes = ((filled * bytes) / chosen.length) * 1.05;
         continue;
       }
       // Only where much is left, so that the list keeps its length while its figures change.
-      if (chosen.length === count && size < bytes * 0.7) entryBytes = Math.max(leastEntryBytes, entryBytes * 0.9);
+      if (chosen.length === count && filled < 0.7) entryBytes = Math.max(leastEntryBytes, entryBytes * 0.9);
       return chosen.sort((a, b) => (a.entry[0] < b.entry[0] ? -1 : 1));
     }
   }
@@ -181,7 +187,7 @@ export function createTopicListing({ table, cursorPrefix }: ListingOptions): Top
       if (isListed[topic] === 0 && (takenOffIn[topic] ?? 0) > since) gone.push(table.name(topic));
     }
     // After a long while all is less than what has gone meanwhile.
-    if (gone.length > listed.length) return null;
+    if (gone.length > listed.length || Buffer.byteLength(JSON.stringify(gone)) > plainBytes.gone) return null;
     const changed = entries.filter((_, index) => (toldIn[listed[index] ?? -1] ?? 0) > since);
     return { complete: false, entries: changed, gone: gone.sort((a, b) => (a < b ? -1 : 1)) };
   }
