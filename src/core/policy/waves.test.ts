@@ -91,12 +91,28 @@ describe('windows', () => {
     ]);
   });
 
-  it('that are too short for a wave leave it without a start, and all later ones', () => {
+  it('make waves as short as they are: the longest of them decides', () => {
     const short = { ...night, durationSeconds: 60 };
+    const shorter = { ...short, name: 'noon', schedule: '0 12 * * *', durationSeconds: 30 };
 
-    const { waves } = wavesOf(TWENTY, { maxConcurrentMoves: 1 }, [short], EXACT);
+    const { waves } = wavesOf(TWENTY, { maxConcurrentMoves: 1, maxMovesPerHour: 1000 }, [shorter, short], EXACT);
 
-    expect(waves.map(({ startsAfterSeconds }) => startsAfterSeconds)).toEqual([undefined, undefined, undefined]);
+    const hour = 3600;
+    expect(waves.map(({ from, to, startsAfterSeconds, window }) => [to - from, startsAfterSeconds, window])).toEqual([
+      [6, 16 * hour, 'night'],
+      [6, (16 + 24) * hour, 'night'],
+      [6, (16 + 48) * hour, 'night'],
+      [2, 74 * hour, 'noon'],
+    ]);
+  });
+
+  it('that are too short for a single move leave the waves without a start', () => {
+    const short = { ...night, durationSeconds: 9 };
+
+    const { waves } = wavesOf(TWENTY, {}, [short], EXACT);
+
+    expect(waves.every(({ startsAfterSeconds }) => startsAfterSeconds === undefined)).toBe(true);
+    expect(waves.map(({ from, to }) => to - from)).toEqual(Array(20).fill(1));
     expect(durationSeconds(waves)).toBeUndefined();
   });
 });

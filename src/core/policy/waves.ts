@@ -41,13 +41,13 @@ export const MOVE_SECONDS = 10;
 const HOUR_SECONDS = 3600;
 
 /**
- * Waves in the order of the plan, at most one an hour. A step that cannot be cut and is larger than what an hour allows is a wave of
+ * Waves in the order of the plan, at most one an hour, each short enough for a window. A step that cannot be cut and is larger than what an hour allows is a wave of
  * its own, and the next one waits for as many hours as it took the budget of.
  */
 export function cutIntoWaves({ input, plan, limits, calendar, nowMs }: WaveInput): readonly Wave[] {
   const waves: Wave[] = [];
   let earliestMs: number | undefined = nowMs;
-  for (const { from, to, movedPercent } of portions(input, plan, limits)) {
+  for (const { from, to, movedPercent } of portions(input, plan, limits, calendar)) {
     const lastsSeconds = Math.ceil((to - from) / limits.maxConcurrentMoves) * MOVE_SECONDS;
     const opening: Opening | undefined =
       earliestMs === undefined ? undefined : calendar.next(earliestMs, lastsSeconds * 1000);
@@ -79,15 +79,16 @@ interface Portion {
   readonly movedPercent: number;
 }
 
-/** As many of the plan's steps as an hour allows, one after the other. */
-function portions(input: PlannerInput, plan: Plan, limits: WaveLimits): readonly Portion[] {
+/** As many of the plan's steps as an hour allows and a window has room for, one after the other. */
+function portions(input: PlannerInput, plan: Plan, limits: WaveLimits, { longestMs }: Calendar): readonly Portion[] {
   const found: Portion[] = [];
+  const roomInWindow = limits.maxConcurrentMoves * Math.floor(longestMs / 1000 / MOVE_SECONDS);
+  const mostMoves = Math.min(limits.maxMovesPerHour, roomInWindow);
   const movedPercent = createMovedPercent(input, plan);
   let from = 0;
   let to = 0;
   for (const cut of plan.cuts) {
-    const isTooMuch =
-      cut - from > limits.maxMovesPerHour || movedPercent(from, cut) > limits.maxMovedLoadPercentPerHour + ROUNDING;
+    const isTooMuch = cut - from > mostMoves || movedPercent(from, cut) > limits.maxMovedLoadPercentPerHour + ROUNDING;
     if (isTooMuch && to > from) {
       found.push({ from, to, movedPercent: movedPercent(from, to) });
       from = to;

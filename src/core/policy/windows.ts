@@ -14,6 +14,8 @@ export interface Opening {
 export interface Calendar {
   /** The first stretch of at least `neededMs` that begins at `afterMs` or later; undefined if none does within four years. */
   next(afterMs: number, neededMs: number): Opening | undefined;
+  /** The longest of its stretches. */
+  readonly longestMs: number;
 }
 
 /** So that a leap day is found. */
@@ -22,7 +24,8 @@ const HORIZON_MS = (4 * 365 + 2) * 86_400_000;
 /** Of no windows: always open. The problem names the window and the field. */
 export function createCalendar(windows: readonly WindowSpec[]): Calendar | Problem {
   if (windows.length === 0) {
-    return { next: (afterMs) => ({ fromMs: afterMs, untilMs: Number.POSITIVE_INFINITY, window: undefined }) };
+    const untilMs = Number.POSITIVE_INFINITY;
+    return { next: (afterMs) => ({ fromMs: afterMs, untilMs, window: undefined }), longestMs: untilMs };
   }
   const calendars: Calendar[] = [];
   for (const [index, window] of windows.entries()) {
@@ -30,7 +33,10 @@ export function createCalendar(windows: readonly WindowSpec[]): Calendar | Probl
     if (isProblem(calendar)) return { problem: `windows[${index}].${calendar.problem}` };
     calendars.push(calendar);
   }
-  return { next: (afterMs, neededMs) => earliest(calendars.map((one) => one.next(afterMs, neededMs))) };
+  return {
+    next: (afterMs, neededMs) => earliest(calendars.map((one) => one.next(afterMs, neededMs))),
+    longestMs: Math.max(...calendars.map(({ longestMs }) => longestMs)),
+  };
 }
 
 function earliest(openings: readonly (Opening | undefined)[]): Opening | undefined {
@@ -46,6 +52,7 @@ function createWindowCalendar(window: WindowSpec): Calendar | Problem {
   if (isProblem(cron)) return cron;
   const durationMs = window.durationSeconds * 1000;
   return {
+    longestMs: durationMs,
     next(afterMs, neededMs) {
       if (neededMs > durationMs) return undefined;
       // The first opening of which enough is left: one before it closes too soon.
