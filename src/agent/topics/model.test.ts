@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { createIdleCost, trafficWeight } from './model.ts';
+import { createIdleCost, type IdleCost, trafficWeight } from './model.ts';
+
+/** A minute of them, 10 s each. */
+const startingIntervals = 6;
 
 describe('the weight of traffic', () => {
   it('is a message for each message and for each 8 KiB', () => {
@@ -10,16 +13,31 @@ describe('the weight of traffic', () => {
 });
 
 describe('idle CPU', () => {
-  it('is taken off once a quiet interval has shown it', () => {
+  /** Of a process that has started up, busily. */
+  function createStartedIdleCost(): IdleCost {
     const idle = createIdleCost();
+    for (let interval = 0; interval < startingIntervals; interval += 1) idle.attributable(0.9, 1_000);
+    return idle;
+  }
+
+  it('is taken off once two quiet intervals have shown it', () => {
+    const idle = createStartedIdleCost();
 
     expect(idle.attributable(0.5, 1_000)).toBe(0.5);
+    expect(idle.attributable(0.04, 0)).toBe(0.04);
     expect(idle.attributable(0.03, 0)).toBe(0);
     expect(idle.attributable(0.53, 1_000)).toBeCloseTo(0.5);
   });
 
-  it('is the least of all quiet intervals: the first of them has the start of the process in it', () => {
+  it('is not what the start of the process costs, quiet as its topics are then', () => {
     const idle = createIdleCost();
+    for (let interval = 0; interval < startingIntervals; interval += 1) idle.attributable(0.8, 0);
+
+    expect(idle.attributable(0.5, 1_000)).toBe(0.5);
+  });
+
+  it('is the least of all quiet intervals', () => {
+    const idle = createStartedIdleCost();
 
     idle.attributable(0.8, 0);
     idle.attributable(0.02, 0.5);
@@ -29,17 +47,10 @@ describe('idle CPU', () => {
   });
 
   it('never makes what is attributed negative', () => {
-    const idle = createIdleCost();
+    const idle = createStartedIdleCost();
+    idle.attributable(0.1, 0);
     idle.attributable(0.1, 0);
 
     expect(idle.attributable(0.05, 1_000)).toBe(0);
-  });
-
-  it('is forgotten with the process', () => {
-    const idle = createIdleCost();
-    idle.attributable(0.1, 0);
-    idle.forget();
-
-    expect(idle.attributable(0.5, 1_000)).toBe(0.5);
   });
 });
