@@ -1,6 +1,6 @@
 /**
  * What an operator costs that has nothing to do: a thousand brokers that report every half minute, all of them well.
- * `npm run bench:kube -- [--brokers 1000] [--seconds 60] [--json]`
+ * `npm run bench:kube -- [--brokers 1000] [--seconds 60] [--admin-ports-refuse] [--json]`
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -29,6 +29,7 @@ async function main(): Promise<void> {
     options: {
       brokers: { type: 'string', default: '1000' },
       seconds: { type: 'string', default: '60' },
+      'admin-ports-refuse': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   });
@@ -36,7 +37,8 @@ async function main(): Promise<void> {
   if (!(Number.isInteger(brokers) && brokers > 0 && seconds >= 10)) {
     throw new Error('--brokers must be a whole number from 1, --seconds at least 10');
   }
-  const cluster = await startOperatorCluster({ brokers });
+  const adminPorts = values['admin-ports-refuse'] ? 'Refusing' : 'Open';
+  const cluster = await startOperatorCluster({ brokers, adminPorts });
   try {
     const operator = await cluster.startOperator('operator');
     await untilIdle(cluster, operator, brokers);

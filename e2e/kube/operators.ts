@@ -63,10 +63,13 @@ export interface OperatorCluster {
 
 export interface OperatorClusterOptions {
   readonly brokers: number;
+  /** What connections to the admin ports of the brokers meet. Default `Open`. */
+  readonly adminPorts?: 'Open' | 'Refusing';
 }
 
 /** @throws Error that says what to install, as all suites do. */
-export async function startOperatorCluster({ brokers }: OperatorClusterOptions): Promise<OperatorCluster> {
+export async function startOperatorCluster(options: OperatorClusterOptions): Promise<OperatorCluster> {
+  const { brokers, adminPorts = 'Open' } = options;
   const undo: (() => unknown)[] = [];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -85,7 +88,8 @@ export async function startOperatorCluster({ brokers }: OperatorClusterOptions):
     await applyManifests(plane.adminKubeconfig, [...shipped, namespace]);
 
     const admin = await listenAnywhere();
-    undo.push(admin.close);
+    if (adminPorts === 'Open') undo.push(admin.close);
+    else await admin.close();
     const paper = paperBrokers({ client, etcd, plane, count: brokers, adminPort: admin.port });
     await paper.make();
     await applyManifests(plane.adminKubeconfig, [policyManifest(server.endpoint)]);
