@@ -134,7 +134,7 @@ describe('a planner that fails', () => {
 
     expect(await outcome).toEqual({
       kind: 'Failed',
-      problem: expect.stringMatching(/^the planner's thread: .*ArrayBuffer/),
+      problem: expect.stringMatching(/^the planner's thread: Cannot transfer/),
     });
     expect(await next).toMatchObject({ kind: 'Planned' });
   });
