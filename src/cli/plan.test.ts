@@ -93,8 +93,30 @@ describe('modes', () => {
     expect(new Set(JSON.parse(out).moves.map((move: { to: string }) => move.to))).toEqual(new Set(['b2']));
     expect({ exitCode, err }).toEqual({
       exitCode: 2,
-      err: '--mode scale-out: name the new brokers with --broker, since none in the snapshot is without topics\n',
+      err: '--mode scale-out: name the new brokers with --broker, since no Active one in the snapshot is without topics\n',
     });
+  });
+});
+
+describe('scale-out', () => {
+  it.each(['Cordoned', 'Draining'])('never goes to a broker that is %s: it takes no topics', async (state) => {
+    const more = `{"id":"b3","capacity":[4,16],"state":"${state}"},{"id":"b4","capacity":[4,16]}]`;
+    const grown = SNAPSHOT.replace(/\}\]\}\n/, `},${more}}\n`);
+
+    const { exitCode, err } = await planOf(grown, '--mode', 'scale-out', '--broker', 'b4', '--broker', 'b3');
+
+    expect({ exitCode, err }).toEqual({
+      exitCode: 2,
+      err: '--broker: expected an Active broker for --mode scale-out, found "b3"\n',
+    });
+  });
+
+  it('asks for its brokers where all without topics take none', async () => {
+    const grown = SNAPSHOT.replace(/\}\]\}\n/, '},{"id":"b3","capacity":[4,16],"state":"Cordoned"}]}\n');
+
+    const { exitCode, err } = await planOf(grown, '--mode', 'scale-out');
+
+    expect({ exitCode, err }).toEqual({ exitCode: 2, err: expect.stringContaining('no Active one in the snapshot') });
   });
 });
 

@@ -94,6 +94,9 @@ function chosenBrokers(names: readonly string[], mode: PlanMode, input: PlannerI
     const broker = input.brokers.indexOf(name);
     if (broker < 0)
       return { problem: `--broker: expected the id of a broker of the snapshot, found ${JSON.stringify(name)}` };
+    if (mode === 'ScaleOut' && !takesTopics(input, broker)) {
+      return { problem: `--broker: expected an Active broker for --mode scale-out, found ${JSON.stringify(name)}` };
+    }
     chosen.push(broker);
   }
   if (mode === 'Drain' && chosen.length === 0 && input.roles?.includes(BrokerRole.Draining) !== true) {
@@ -103,11 +106,16 @@ function chosenBrokers(names: readonly string[], mode: PlanMode, input: PlannerI
   }
   if (mode !== 'ScaleOut' || chosen.length > 0) return chosen;
   const used = new Set(input.owner);
-  const empty = [...input.brokers.keys()].filter((broker) => !used.has(broker));
+  const empty = [...input.brokers.keys()].filter((broker) => !used.has(broker) && takesTopics(input, broker));
   if (empty.length > 0) return empty;
   return {
-    problem: '--mode scale-out: name the new brokers with --broker, since none in the snapshot is without topics',
+    problem:
+      '--mode scale-out: name the new brokers with --broker, since no Active one in the snapshot is without topics',
   };
+}
+
+function takesTopics({ roles }: PlannerInput, broker: number): boolean {
+  return (roles?.[broker] ?? BrokerRole.Active) === BrokerRole.Active;
 }
 
 async function readSnapshot(path: string): Promise<PlannerSnapshot | Problem> {
