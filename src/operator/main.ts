@@ -1,5 +1,7 @@
 /** The operator: one of its replicas leads, the others stand by with warm caches. */
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -14,10 +16,12 @@ import { startController } from './controller.ts';
 import { type EtcdCredentials, readEtcdCredentials, watchEtcdCredentials } from './etcd-credentials.ts';
 import type { Logger } from './logger.ts';
 import { createOperatorMetrics } from './metrics.ts';
+import { createMetricsAccess } from './metrics-access.ts';
 
 const USAGE = `usage: operator [options]
   --health-address HOST:PORT     /healthz and /readyz (default 0.0.0.0:8081)
   --metrics-address HOST:PORT    /metrics (default 0.0.0.0:8080)
+  --metrics-tls-dir DIR          tls.crt and tls.key: serve /metrics over https, to accounts that may get it (RBAC)
   --allow-any-etcd-endpoint      policies may name any etcd, not only Services of their own namespace
   --etcd-credentials-dir DIR     ca.crt, tls.crt, tls.key, username, password for etcd, as mounted Secrets have them
   --agent-interval-seconds N     how often each agent is asked (default 5)
@@ -35,6 +39,7 @@ async function main(): Promise<void> {
     options: {
       'health-address': { type: 'string', default: '0.0.0.0:8081' },
       'metrics-address': { type: 'string', default: '0.0.0.0:8080' },
+      'metrics-tls-dir': { type: 'string' },
       'allow-any-etcd-endpoint': { type: 'boolean', default: false },
       'etcd-credentials-dir': { type: 'string' },
       'agent-interval-seconds': { type: 'string', default: '5' },
@@ -53,6 +58,8 @@ async function main(): Promise<void> {
 
   const folder = flags['etcd-credentials-dir'];
   const credentials = folder === undefined ? undefined : readCredentials(folder);
+
+  const metricsTls = readTls(flags['metrics-tls-dir']);
 
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
@@ -123,6 +130,7 @@ async function main(): Promise<void> {
   });
   const metricsServer = await startHttpServer({
     ...address(flags['metrics-address'], 'metrics-address'),
+    ...(metricsTls !== undefined && { tls: metricsTls, authorize: createMetricsAccess({ client }) }),
     routes: {
       '/metrics': async () => ({ status: 200, contentType: registry.contentType, body: await registry.metrics() }),
     },
@@ -175,6 +183,15 @@ function readCredentials(folder: string): EtcdCredentials {
     return readEtcdCredentials(folder);
   } catch (error) {
     throw new UsageError(`--etcd-credentials-dir: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function readTls(folder: string | undefined): { cert: Buffer; key: Buffer } | undefined {
+  if (folder === undefined) return undefined;
+  try {
+    return { cert: readFileSync(join(folder, 'tls.crt')), key: readFileSync(join(folder, 'tls.key')) };
+  } catch (error) {
+    throw new UsageError(`--metrics-tls-dir: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
