@@ -25,15 +25,12 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Keeps the outcome, and says whether it waits. */
-function wait(timeoutSeconds: number, gone = new AbortController()): boolean {
-  const outcome = drainWait.wait(timeoutSeconds, gone.signal);
-  if ('problem' in outcome) return false;
-  outcome.then((it) => {
-    outcomes.push(it);
+/** Keeps the outcome. */
+function wait(timeoutSeconds: number, gone = new AbortController()): void {
+  drainWait.wait(timeoutSeconds, gone.signal).then((outcome) => {
+    outcomes.push(outcome);
     gone.abort();
   });
-  return true;
 }
 
 async function pass(seconds: number): Promise<void> {
@@ -105,8 +102,7 @@ describe('a wait goes on', () => {
     });
     const ended: string[] = [];
     const join = (name: string): void => {
-      const outcome = slow.wait(60, new AbortController().signal);
-      if (!('problem' in outcome)) outcome.then(() => ended.push(name));
+      slow.wait(60, new AbortController().signal).then(() => ended.push(name));
     };
     join('early');
     await pass(1);
@@ -160,15 +156,28 @@ describe('the broker is asked', () => {
 });
 
 describe('those who wait', () => {
-  it('are bounded, and whoever gives up makes room', () => {
-    const gone = new AbortController();
-    for (let count = 0; count < drainBounds.waiters; count += 1) expect(wait(60, gone)).toBe(true);
-    expect(wait(60)).toBe(false);
+  it('are bounded: for one more, the time of who waits longest is up', async () => {
+    wait(100);
+    await pass(1);
+    for (let count = 1; count < drainBounds.waiters; count += 1) wait(60);
+    await pass(1);
+    expect(outcomes).toEqual([]);
+    wait(60);
+    await pass(0);
 
+    expect(outcomes).toEqual([{ drained: false, why: 'TimeUp', waitedSeconds: 2 }]);
+  });
+
+  it('make room when they give up', async () => {
+    const gone = new AbortController();
+    for (let count = 0; count < drainBounds.waiters; count += 1) void drainWait.wait(60, gone.signal);
     gone.abort();
+    await pass(1);
 
     expect(vi.getTimerCount()).toBe(0);
-    expect(wait(60)).toBe(true);
+    for (let count = 0; count < drainBounds.waiters; count += 1) wait(60);
+    await pass(1);
+    expect(outcomes).toEqual([]);
   });
 
   it('are waited for by the end of the agent until they have their answers', async () => {
@@ -186,5 +195,23 @@ describe('those who wait', () => {
     expect(ends).toBe(1);
     gone.abort();
     expect(ends).toBe(2);
+  });
+
+  it('keep the agent no longer than some seconds after the broker has ended, however many come', async () => {
+    let ends = 0;
+    wait(3_600);
+    await pass(100);
+    drainWait.whenAllHaveGone(() => {
+      ends += 1;
+    });
+    await pass(100);
+    expect(ends).toBe(0);
+
+    owned = { problem: 'connect ECONNREFUSED' };
+    await pass(9);
+    wait(3_600);
+    expect(ends).toBe(0);
+    await pass(4);
+    expect(ends).toBe(1);
   });
 });

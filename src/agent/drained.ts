@@ -14,13 +14,16 @@ export interface DrainWait {
   /** The operator says, with its pull, that the Pod of this uid is done. Another Pod's uid is not for this agent. */
   readonly sayDone: (podUid: string) => void;
   /**
-   * Waits until the Pod is drained or the time is up.
+   * Waits until the Pod is drained or the time is up. Where too many wait, the time of who waits longest is up: a hook
+   * that comes must not be turned away by others who came before.
    *
    * @param gone aborted when who waits has gone, whether with the answer or without.
-   * @returns a problem when too many are here already.
    */
-  readonly wait: (timeoutSeconds: number, gone: AbortSignal) => Promise<DrainOutcome> | Problem;
-  /** Calls back once all who came to wait have gone, at once when nobody is here. */
+  readonly wait: (timeoutSeconds: number, gone: AbortSignal) => Promise<DrainOutcome>;
+  /**
+   * Calls back once all who came to wait have gone, at once when nobody is here, and when the broker does not answer for
+   * a while: then its hook is over, and others must not keep the Pod from its end.
+   */
   readonly whenAllHaveGone: (callback: () => void) => void;
 }
 
@@ -31,7 +34,7 @@ export interface DrainWaitOptions {
   readonly monotonicMilliseconds: () => number;
 }
 
-export const drainBounds = { waiters: 8, timeoutSeconds: 3_600 } as const;
+export const drainBounds = { waiters: 8, timeoutSeconds: 3_600, brokerlessSeconds: 10 } as const;
 
 /** Between two questions to the broker, which only somebody who waits causes. */
 const pollMilliseconds = 1_000;
@@ -54,6 +57,8 @@ export function createDrainWait({ podUid, readTopicsOwned, monotonicMilliseconds
   let isPolling = false;
   let pollTimer: NodeJS.Timeout | undefined;
   let afterwards: (() => void)[] = [];
+  /** The last sign of the broker since somebody waits for all to go. */
+  let brokerSeenAt = 0;
 
   async function poll(): Promise<void> {
     isPolling = true;
@@ -61,7 +66,9 @@ export function createDrainWait({ podUid, readTopicsOwned, monotonicMilliseconds
     const present = [...waiters];
     const owned = await readTopicsOwned();
     isPolling = false;
-    if (!isProblem(owned) && owned === 0) for (const waiter of present) waiter.end('ServesNothing');
+    if (!isProblem(owned)) brokerSeenAt = monotonicMilliseconds();
+    if (owned === 0) for (const waiter of present) waiter.end('ServesNothing');
+    if (monotonicMilliseconds() - brokerSeenAt > drainBounds.brokerlessSeconds * 1000) callBack();
     if (waiters.size > 0) pollTimer = setTimeout(poll, pollMilliseconds);
   }
 
@@ -74,7 +81,10 @@ export function createDrainWait({ podUid, readTopicsOwned, monotonicMilliseconds
 
   function leave(): void {
     present -= 1;
-    if (present > 0) return;
+    if (present === 0) callBack();
+  }
+
+  function callBack(): void {
     const callbacks = afterwards;
     afterwards = [];
     for (const callback of callbacks) callback();
@@ -112,12 +122,14 @@ export function createDrainWait({ podUid, readTopicsOwned, monotonicMilliseconds
       if (monotonicMilliseconds() - doneAt < doneHoldsMilliseconds) {
         return Promise.resolve({ drained: true, why: 'OperatorDone', waitedSeconds: 0 });
       }
-      if (present >= drainBounds.waiters) return { problem: `${present} wait already` };
+      const [longest] = waiters;
+      if (waiters.size >= drainBounds.waiters) longest?.end('TimeUp');
       return join(timeoutSeconds, gone);
     },
     whenAllHaveGone(callback) {
-      if (present === 0) callback();
-      else afterwards.push(callback);
+      brokerSeenAt = monotonicMilliseconds();
+      afterwards.push(callback);
+      if (present === 0) callBack();
     },
   };
 }

@@ -235,12 +235,9 @@ function waitUntilDrained(url: URL, response: ServerResponse, drainWait: Pick<Dr
   response.setTimeout(0);
   const gone = new AbortController();
   response.on('close', () => gone.abort());
-  const outcome = drainWait.wait(timeoutSeconds, gone.signal);
-  if (isProblem(outcome)) {
-    send(response, { status: 503, body: `${outcome.problem}\n` });
-    return;
-  }
-  outcome.then((it) => send(response, { status: 200, type: 'application/json', body: `${JSON.stringify(it)}\n` }));
+  drainWait
+    .wait(timeoutSeconds, gone.signal)
+    .then((outcome) => send(response, { status: 200, type: 'application/json', body: `${JSON.stringify(outcome)}\n` }));
 }
 
 function parseTimeout([text = '', ...more]: readonly string[]): number | Problem {
