@@ -23,7 +23,7 @@ import {
   type Size,
 } from './measurements.ts';
 import { writeReport } from './report.ts';
-import { skewedCluster } from './workloads.ts';
+import { skewedCluster, tieredCluster } from './workloads.ts';
 
 interface Bar {
   readonly name: string;
@@ -47,6 +47,10 @@ const SIZES: readonly Published[] = [
   { brokers: 20, topics: 2_000, width: 4, mostMoves: 36, cruiseControl: 45 },
 ];
 const MILLION: Size = { brokers: 1_000, topics: 1_000_000, width: 5 };
+/** Most topics of the rule must move, and their load must come back from its brokers: twice what either side alone needs. */
+const TIERED: Size = { brokers: 100, topics: 10_000, width: 4 };
+const TIERED_SEEDS = [1, 2, 3, 4, 5];
+const TIERED_LIMIT = 2;
 const SEEDS = 30;
 /** Moves over the bound: small clusters have fewer topics to choose from, so their ratios vary more. */
 const SEEDED = [
@@ -87,6 +91,12 @@ function millionBars(outcome: Outcome, upperBound: number): readonly Bar[] {
     bar(`${name}: moves over the upper bound`, ratio, 1.4, 'ratio', outcome.inBand && ratio <= 1.4),
     bar(`${name}: time`, outcome.milliseconds, 1_000, 'ms CPU'),
   ];
+}
+
+function tieredBar(outcomes: readonly Outcome[]): Bar {
+  const worst = Math.max(...outcomes.map(({ moves, bound, inBand }) => (inBand ? moves / bound : Infinity)));
+  const name = `${outcomes.length} seeds of ${sizeName(TIERED)} with a new rule for a tenth: moves over the bound, worst`;
+  return bar(name, worst, TIERED_LIMIT, 'ratio');
 }
 
 function row(values: readonly (string | number)[]): string {
@@ -136,6 +146,9 @@ function main(): void {
   const million = measurePlan(millionInput);
   // The bound of the upper side alone, as the published figures count it: what must leave the hot brokers.
   const upperBound = plan(millionInput, { mode: 'HotSpots' }).bounds.moves;
+  const tiered = TIERED_SEEDS.map((seed) =>
+    measurePlan(tieredCluster(TIERED.brokers, TIERED.topics, TIERED.width, seed)),
+  );
   const seeded = SEEDED.map((size) => measureSeeds(size, firstSeed, SEEDS));
   const growth = measureGrowth(GROWTH_TOPICS);
   const rebalancer = runDanubeRebalancer(skewedCluster(100, 10_000, 4, PUBLISHED_SEED), 0.2, 2_000);
@@ -143,6 +156,7 @@ function main(): void {
   const bars = [
     ...sizes.flatMap((outcome) => sizeBars(outcome, outcome.size)),
     ...millionBars(million, upperBound),
+    tieredBar(tiered),
     ...seeded.flatMap(({ ratios, ...size }, index) => {
       const { medianLimit, worstLimit } = SEEDED[index] ?? { medianLimit: 0, worstLimit: 0 };
       const name = `${SEEDS} seeds of ${sizeName(size)}: moves over the bound`;
@@ -157,6 +171,7 @@ function main(): void {
     firstSeed,
     sizes,
     million: { ...million, upperBound },
+    tiered,
     seeded,
     growth,
     danubeRebalancer: rebalancer,

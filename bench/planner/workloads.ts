@@ -147,6 +147,22 @@ export function constrainedCluster(seed: number): PlannerInput {
   };
 }
 
+/** Equally spread loads, and a new rule that keeps a tenth of the topics on the first tenth of the brokers: most of these must move. */
+export function tieredCluster(brokers: number, topics: number, width: number, seed: number): PlannerInput {
+  const random = createRandom(seed);
+  const tier = brokers / 10;
+  return {
+    ...names(brokers, topics, width),
+    capacity: new Float64Array(brokers * width).fill(100),
+    loads: Float64Array.from({ length: topics * width }, () => random.uniform()),
+    owner: Int32Array.from({ length: topics }, () => random.index(brokers)),
+    placement: {
+      of: Int32Array.from({ length: topics }, () => (random.uniform() < 0.1 ? 0 : -1)),
+      rules: [{ name: 'fast', allowed: Uint8Array.from({ length: brokers }, (_, broker) => Number(broker < tier)) }],
+    },
+  };
+}
+
 /**
  * The loads of `start` hour by hour: daily waves of amplitude 0.5 in three time zones, weekends at 0.8, bursts (a topic in 500 an hour,
  * Pareto 1.5), 1 % of the topics an hour replaced by new ones of other sizes, and reports with 5 % of noise.
@@ -194,6 +210,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
   { name: "Cruise Control's random cluster", create: exponentialCluster },
   { name: 'all constraints at once', create: constrainedCluster },
+  { name: 'a new rule for a tenth', create: (seed) => tieredCluster(100, 10_000, 4, seed) },
   {
     name: 'Zipf 0.6, uncapped (giants)',
     create: (seed) => messagingCluster({ ...SHAPE, tail: { kind: 'Zipf', exponent: 0.6 } }, seed),

@@ -78,12 +78,21 @@ export function members(work: Work, candidates: Candidates, broker: number, coun
   const arrivals = Int32Array.from(work.arrivals[broker] as Set<number>)
     .sort(bySize)
     .subarray(0, count);
-  const present = largest(candidates, broker, count).filter((topic) => work.owner[topic] === broker);
+  const present = largestPresent(work, candidates, broker, count);
   const topics = new Int32Array(arrivals.length + present.length);
   topics.set(arrivals);
   topics.set(present, arrivals.length);
   candidates.found.set(key, { version, topics });
   return topics;
+}
+
+/** Looks deeper where many of the largest have gone: else a broker that has shed much would seem to have nothing left. */
+function largestPresent(work: Work, candidates: Candidates, broker: number, count: number): Int32Array {
+  const total = (candidates.start[broker + 1] as number) - (candidates.start[broker] as number);
+  for (let depth = count; ; depth *= 2) {
+    const present = largest(candidates, broker, depth).filter((topic) => work.owner[topic] === broker);
+    if (present.length >= count || depth >= total) return present.subarray(0, count);
+  }
 }
 
 /** Brings the largest of `from` up to `end` before `middle`. Ties are broken by index, so the outcome is always the same. */

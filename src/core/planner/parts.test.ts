@@ -1,13 +1,13 @@
 /** The small parts that the phases share. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createCandidates, largest } from './candidates.ts';
+import { createCandidates, largest, members } from './candidates.ts';
 import { clusterOf } from './cluster-builder.ts';
 import { balanceFigures, brokerLoads } from './figures.ts';
 import { contentHash } from './hash.ts';
 import { createPriorityQueue } from './priority-queue.ts';
 import { chooseShed } from './shed.ts';
-import { createWork } from './work.ts';
+import { assign, createWork } from './work.ts';
 
 describe('figures', () => {
   it('are relative to the mean, by capacity: Σ load / Σ capacity', () => {
@@ -42,6 +42,20 @@ describe('the largest topics of a broker', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('the topics that are weighed', () => {
+  it('are the largest that are still there, however many larger ones have left', () => {
+    const loads = { t0: [9], t1: [8], t2: [7], t3: [6], t4: [5], t5: [4], t6: [3] };
+    const work = createWork(clusterOf(['cpu'], { b0: loads, b1: {} }), {});
+    const candidates = createCandidates(work);
+
+    for (const topic of [0, 1, 2, 4]) assign(work, topic, 1);
+
+    expect([...members(work, candidates, 0, 2)]).toEqual([3, 5]);
+    expect([...members(work, candidates, 0, 9)]).toEqual([3, 5, 6]);
+    expect([...members(work, candidates, 1, 2)]).toEqual([0, 1]);
   });
 });
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { messagingCluster, skewedCluster } from '../../../bench/planner/workloads.ts';
+import { messagingCluster, skewedCluster, tieredCluster } from '../../../bench/planner/workloads.ts';
 import { isProblem } from '../../api/problem.ts';
 import { clusterOf, topicsOf } from './cluster-builder.ts';
 import type { PlannerInput } from './input.ts';
@@ -100,6 +100,15 @@ describe('capacities and tails', () => {
 
     expect(made.inBand).toBe(true);
     expect(made.gap.moves).toBeLessThan(0.01);
+  });
+});
+
+describe('a new rule for a tenth of the topics', () => {
+  it('leaves its brokers so much to give that they look beyond their largest topics, and all end in the band', () => {
+    const made = plan(tieredCluster(100, 10_000, 4, 1));
+
+    expect(made.inBand).toBe(true);
+    expect(made.moves.length).toBeLessThan(2 * made.bounds.moves);
   });
 });
 

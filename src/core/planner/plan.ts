@@ -55,7 +55,8 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
   let pruned = 0;
   if (options.mode !== 'Drain') {
     shed = shedAndPlace(work, candidates);
-    repaired = repair(work, candidates, QUICK, QUICK_LIMIT + QUICK_LIMIT_PER_TOPIC * work.home.length);
+    const quick = QUICK_LIMIT + QUICK_LIMIT_PER_TOPIC * work.home.length;
+    repaired = repair(work, candidates, QUICK, work.evaluations + quick);
     if (!isInBand(work)) repaired += repair(work, candidates, THOROUGH, work.evaluations + THOROUGH_LIMIT);
     if (!isInBand(work)) repaired += Number(walk(createSearch(work, candidates, WALK), work.evaluations + WALK_LIMIT));
     pruned = prune(work, candidates.size);
