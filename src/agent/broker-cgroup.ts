@@ -2,7 +2,7 @@ import type { Mode } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
 import { parseProcessIds } from './cgroup-files.ts';
 import { isContainer, podLevels, podUidOf } from './cgroup-names.ts';
-import { exists, readParsed } from './files.ts';
+import { exists, readLink, readParsed } from './files.ts';
 import { type HostLookup, lookUpOnHost } from './host-cgroup.ts';
 import { type CgroupMembership, type CgroupMount, parseCgroupMemberships, parseCgroupMounts } from './proc-files.ts';
 
@@ -60,6 +60,10 @@ export function lookUpCgroups(options: LookupOptions): BrokerCgroups | Problem {
   if (memory.holdsAgent !== holdsAgent) {
     return { problem: `${memory.directory.path} and ${cpuUsage.directory.path} do not hold the same processes` };
   }
+  if (holdsAgent) {
+    const apart = describeContainersApart(options);
+    if (apart !== null) return apart;
+  }
   const besides = (controller: Controller): CgroupDirectory | null => {
     const proved = lookUp(controller);
     return isProblem(proved) || proved.holdsAgent !== holdsAgent ? null : proved.directory;
@@ -74,6 +78,21 @@ export function lookUpCgroups(options: LookupOptions): BrokerCgroups | Problem {
     pressure: besides('v2'),
     podUid,
   };
+}
+
+/**
+ * A cgroup of both may be that of a Pod or a machine, where a runtime makes none for each container. Only processes of one
+ * container have one mount namespace.
+ *
+ * @returns null when they are in one.
+ */
+function describeContainersApart({ procRoot, pid, ownPid }: LookupOptions): Problem | null {
+  const [theirs, ours] = [pid, ownPid].map((it) => readLink(`${procRoot}/${it}/ns/mnt`));
+  if (isProblem(theirs)) return theirs;
+  if (isProblem(ours)) return ours;
+  return theirs === ours
+    ? null
+    : { problem: "the broker's cgroup holds the agent too, and they are not in one container: use --host-cgroup" };
 }
 
 /** Whether the kernel still lists the broker in all of them, and the agent where it did: processes can be moved. */

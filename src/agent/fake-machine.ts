@@ -31,6 +31,8 @@ export interface FakeProcess {
   readonly sockets?: readonly string[];
   readonly cgroup?: string;
   readonly mountinfo?: string;
+  /** Processes of one container share one; its own unless told otherwise. */
+  readonly mountNamespace?: string;
   /** The name that the kernel keeps. */
   readonly command?: string;
   readonly arguments?: readonly string[];
@@ -79,6 +81,7 @@ export function createFakeMachine(): FakeMachine {
       [`/proc/${pid}/mountinfo`]: mountinfo,
     });
     link(`/proc/${pid}/root`, '../..');
+    link(`/proc/${pid}/ns/mnt`, process.mountNamespace ?? `mnt:[${pid}]`);
     link(`/proc/${pid}/fd/0`, '/dev/null');
     for (const [index, inode] of sockets.entries()) link(`/proc/${pid}/fd/${index + 3}`, `socket:[${inode}]`);
   }

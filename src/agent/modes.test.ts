@@ -132,8 +132,9 @@ const scenes: readonly (readonly [string, Scene])[] = [
       mode: 'self',
       arrange: (kernel) => {
         const path = kernel.v2Folder === '' ? '/' : `${podPath}/${brokerId}`;
-        machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...placement(kernel, path) });
-        machine.run({ pid: agentPid, startTicks: 90_000, ...placement(kernel, path) });
+        const container = { mountNamespace: 'mnt:[1]', ...placement(kernel, path) };
+        machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...container });
+        machine.run({ pid: agentPid, startTicks: 90_000, ...container });
       },
       write: (kernel, figures) => {
         machine.write(containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid, agentPid], figures }));
@@ -289,6 +290,29 @@ describe('an agent that would measure itself', () => {
       cpu: { source: 'proc' },
       memory: { source: 'proc', limitBytes: null },
     });
+  });
+
+  it('is unproven in a container beside the broker’s whose runtime gives both one cgroup', () => {
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...placement(v2, '/') });
+    machine.run({ pid: agentPid, startTicks: 90_000, ...placement(v2, '/') });
+    const files = containerFiles(v2, { root: '/sys/fs/cgroup', path: '', pids: [pid, agentPid], figures: idleFigures });
+    machine.write(files);
+
+    expect(createModeSampler()()).toMatchObject({
+      identity: { state: 'unproven', reason: expect.stringContaining('not in one container') },
+      cpu: { source: 'proc' },
+    });
+  });
+
+  it('is unproven where it may not be seen whether both are in one container', () => {
+    const container = { mountNamespace: 'mnt:[1]', ...placement(v2, '/') };
+    machine.run({ pid, startTicks: 50_000, sockets: ['55'], ...container });
+    machine.run({ pid: agentPid, startTicks: 90_000, ...container });
+    const files = containerFiles(v2, { root: '/sys/fs/cgroup', path: '', pids: [pid, agentPid], figures: idleFigures });
+    machine.write(files);
+    machine.remove(`/proc/${pid}/ns/mnt`);
+
+    expect(createModeSampler()().identity).toEqual({ state: 'unproven', reason: expect.stringContaining('ns/mnt') });
   });
 
   it('is unproven in the root of a machine, which looks like that of a container', () => {
