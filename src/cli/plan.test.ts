@@ -196,7 +196,11 @@ describe('bad input ends with code 2 and says where, which field, and what was e
       `${header}\n{"topic":"/a/b","broker":"b9","load":[1,2]}`,
       'line 2: broker: expected the id of a broker of the first line, found "b9"',
     ],
-    ['a load too few', `${header}\n{"topic":"/a/b","broker":"b0","load":[1]}`, 'line 2: load: expected 2 numbers'],
+    [
+      'a load too few',
+      `${header}\n{"topic":"/a/b","broker":"b0","load":[1]}`,
+      'line 2: load: expected a list of 2 numbers',
+    ],
     ['half a line', `${header}\n{"topic":"/a/b","bro`, 'line 2: expected a JSON object'],
     ['no header', '{"topic":"/a/b"}', 'line 1: kind: expected "ClusterSnapshot"'],
     ['nothing', '', 'the snapshot is empty'],

@@ -70,6 +70,16 @@ describe('a file', () => {
     expect({ lines, problem }).toEqual({ lines: ['a'], problem: '/file: line 2: expected lines of at most 32 MiB' });
   });
 
+  it('is not blamed for a fault of its reader', async () => {
+    writeFileSync(path, 'a\n');
+
+    const read = readLines(path, () => {
+      throw new RangeError('a fault');
+    });
+
+    await expect(read).rejects.toThrow('a fault');
+  });
+
   it('is refused when it is packed and broken', async () => {
     const packed = gzipSync('a\nb\n'.repeat(10_000));
 

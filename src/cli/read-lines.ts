@@ -22,14 +22,11 @@ const BYTE_ORDER_MARK = '\ufeff';
 export async function readLines(path: string, onLine: (line: string) => boolean): Promise<Problem | undefined> {
   const name = inputName(path);
   const lines = createLineSplitter(onLine);
-  try {
-    for await (const block of unpacked(path === '-' ? process.stdin : createReadStream(path))) {
-      const outcome = lines.add(block);
-      if (outcome === false) return undefined;
-      if (outcome !== true) return { problem: `${name}: line ${lines.number()}: ${outcome.problem}` };
-    }
-  } catch (error) {
-    return { problem: `${name}: ${readProblem(error as NodeJS.ErrnoException, lines.number())}` };
+  for await (const block of blocksOf(path)) {
+    if (!Buffer.isBuffer(block)) return { problem: `${name}: ${readProblem(block.error, lines.number())}` };
+    const outcome = lines.add(block);
+    if (outcome === false) return undefined;
+    if (outcome !== true) return { problem: `${name}: line ${lines.number()}: ${outcome.problem}` };
   }
   const outcome = lines.end();
   return typeof outcome === 'boolean' ? undefined : { problem: `${name}: line ${lines.number()}: ${outcome.problem}` };
@@ -38,6 +35,19 @@ export async function readLines(path: string, onLine: (line: string) => boolean)
 /** What messages call it. */
 export function inputName(path: string): string {
   return path === '-' ? 'standard input' : path;
+}
+
+interface Unreadable {
+  readonly error: NodeJS.ErrnoException;
+}
+
+/** Why the file cannot be read comes as the last of its blocks: what is thrown while a block is used is no fault of the file. */
+async function* blocksOf(path: string): AsyncGenerator<Buffer | Unreadable> {
+  try {
+    yield* unpacked(path === '-' ? process.stdin : createReadStream(path));
+  } catch (error) {
+    yield { error: error as NodeJS.ErrnoException };
+  }
 }
 
 async function* unpacked(source: Readable): AsyncGenerator<Buffer> {

@@ -107,7 +107,7 @@ describe('bad input is refused with the line, the field and what was expected', 
     [[{ ...HEADER, brokers: [] }], 'line 1: brokers: expected a list of at least one broker, found []'],
     [
       [{ ...HEADER, brokers: [{ id: 'b0', capacity: [4, 0] }] }],
-      'line 1: brokers[0].capacity: expected 2 numbers, greater than 0, at most 1e18 (cpu, memory), found [4,0]',
+      'line 1: brokers[0].capacity: expected a list of 2 numbers, greater than 0, at most 1e18 (cpu, memory), found [4,0]',
     ],
     [
       [{ ...HEADER, brokers: [HEADER.brokers[0], HEADER.brokers[0]] }],
@@ -115,7 +115,7 @@ describe('bad input is refused with the line, the field and what was expected', 
     ],
     [
       [{ ...HEADER, brokers: [{ id: 'b0', capacity: [1, 1], labels: { zone: 1 } }] }],
-      'line 1: brokers[0].labels: expected an object of texts, found {"zone":1}',
+      'line 1: brokers[0].labels: expected an object of texts, found an object',
     ],
     [[HEADER, [1]], 'line 2: expected a JSON object'],
     [[HEADER, { ...TOPIC, topic: '' }], 'line 2: topic: expected a name of 1 to 1024 characters, found ""'],
@@ -126,13 +126,13 @@ describe('bad input is refused with the line, the field and what was expected', 
     ],
     [
       [HEADER, { ...TOPIC, load: [1] }],
-      'line 2: load: expected 2 numbers, not negative, at most 1e18 (cpu, memory), found [1]',
+      'line 2: load: expected a list of 2 numbers, not negative, at most 1e18 (cpu, memory), found [1]',
     ],
     [
       [HEADER, { ...TOPIC, load: [1, -1] }],
-      'line 2: load: expected 2 numbers, not negative, at most 1e18 (cpu, memory), found [1,-1]',
+      'line 2: load: expected a list of 2 numbers, not negative, at most 1e18 (cpu, memory), found [1,-1]',
     ],
-    [[HEADER, '{"topic":"/a/b","broker":"b0","load":[1e999,1]}'], /^line 2: load: expected 2 numbers/],
+    [[HEADER, '{"topic":"/a/b","broker":"b0","load":[1e999,1]}'], /^line 2: load: .*, found \[Infinity,1\]$/],
     [[HEADER, { ...TOPIC, reliable: 'yes' }], 'line 2: reliable: expected true or false, found "yes"'],
     [[HEADER, { ...TOPIC, connections: -1 }], 'line 2: connections: expected a number, not negative, found -1'],
     [
@@ -148,6 +148,23 @@ describe('bad input is refused with the line, the field and what was expected', 
     [[HEADER, { ...TOPIC, movable: '' }], 'line 2: movable: expected true, or the reason why not, found ""'],
   ])('%j', (lines, problem) => {
     expect(read(...lines)).toEqual({ problem: typeof problem === 'string' ? problem : expect.stringMatching(problem) });
+  });
+
+  it('of one resource in the singular', () => {
+    const header = { ...HEADER, resources: ['cpu'], brokers: [{ id: 'b0', capacity: [] }] };
+
+    expect(read(header)).toEqual({ problem: expect.stringContaining('expected a list of 1 number, greater than 0') });
+  });
+
+  it.each([
+    ['load', '"broker":"b0"', '[a list]'],
+    ['broker', '"load":[1,1]', '[a list]'],
+  ])('however deep it goes in %s', (field, more, found) => {
+    const deep = `{"topic":"/a/b",${more},"${field}":${'['.repeat(200_000)}${']'.repeat(200_000)}}`;
+
+    expect(read(HEADER, deep)).toEqual({
+      problem: expect.stringMatching(new RegExp(`^line 2: ${field}: expected .*, found ${RegExp.escape(found)}$`)),
+    });
   });
 
   it('reports the first problem', () => {

@@ -47,6 +47,8 @@ const MOST_TOPICS = 5_000_000;
 const LONGEST_NAME = 1024;
 const MOST_IGNORED = 10;
 const MOST_REASONS = 200;
+/** More than a message has room for. */
+const MOST_SHOWN = 50;
 
 /** States of brokers in a snapshot, as a BrokerLoad has them. */
 const ROLES: ReadonlyMap<unknown, number> = new Map([
@@ -293,7 +295,8 @@ function readNumbers(
   resources: readonly string[],
   range: Range,
 ): string | undefined {
-  const wanted = `${resources.length} numbers, ${range.text} (${resources.join(', ')})`;
+  const count = resources.length === 1 ? '1 number' : `${resources.length} numbers`;
+  const wanted = `a list of ${count}, ${range.text} (${resources.join(', ')})`;
   if (!Array.isArray(value) || value.length !== resources.length) return wanted;
   for (let index = 0; index < resources.length; index++) {
     const number: unknown = value[index];
@@ -323,8 +326,20 @@ function isLabels(value: unknown): value is Readonly<Record<string, string>> {
 }
 
 function expected(field: string, what: string, found: unknown): Problem {
-  const text = found === undefined ? 'nothing' : (JSON.stringify(found) ?? String(found));
-  return { problem: `${field}: expected ${what}, found ${shortened(text)}` };
+  return { problem: `${field}: expected ${what}, found ${shortened(shown(found))}` };
+}
+
+/** Lists of plain values as they are, what is in them in words: whoever goes into a file's depth goes as deep as the file does. */
+function shown(found: unknown): string {
+  return Array.isArray(found) ? `[${found.slice(0, MOST_SHOWN).map(shownPlain).join(',')}]` : shownPlain(found);
+}
+
+function shownPlain(found: unknown): string {
+  if (found === undefined) return 'nothing';
+  if (Array.isArray(found)) return 'a list';
+  if (typeof found === 'object' && found !== null) return 'an object';
+  // JSON has larger numbers than there are here, and no infinite one.
+  return typeof found === 'number' ? String(found) : JSON.stringify(found);
 }
 
 function shortened(text: string): string {
