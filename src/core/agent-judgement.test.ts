@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { exampleReport } from '../api/example-report.ts';
 import { judgeAgent, type UnusableReason } from './agent-judgement.ts';
 import type { AgentSample } from './agent-record.ts';
 import { type AgentParts, at, buildAgent, buildSnapshot, type ContainerParts } from './snapshot-builder.ts';
@@ -19,6 +20,14 @@ const MiB = 1024 ** 2;
 const figures = { cpuCores: 0.5, cpuLimitCores: 2, memoryBytes: 500 * MiB, memoryLimitBytes: 1024 * MiB };
 const nodeOfUnknownSize = { node: { cores: null, memoryBytes: null } };
 const broker = (startedAt: number) => ({ pid: 42, startedAt: at(startedAt) });
+
+const topicOf = (bytesInPerSecond: number) => ({
+  topic: '/default/orders',
+  cpuCores: 0.1,
+  bytesInPerSecond,
+  bytesOutPerSecond: null,
+  lagMessages: 1e9,
+});
 
 /** These and what else the agent says. */
 function saying({
@@ -135,6 +144,34 @@ describe('figures are refused', () => {
       undefined,
       'Implausible',
       /bytes of memory are in use, and neither/,
+    ],
+    [
+      'when traffic is more than any machine does',
+      { ...figures, sample: { network: { ...exampleReport.network, sentBytesPerSecond: 1.7e308 } } },
+      undefined,
+      'Implausible',
+      /network.sentBytesPerSecond is 1.7e\+308, and nothing does or has more than 1000000000000;/,
+    ],
+    [
+      'when a disk writes more than any machine does',
+      { ...figures, sample: { disk: { ...exampleReport.disk, writeBytesPerSecond: 1.1e12 } } },
+      undefined,
+      'Implausible',
+      /disk.writeBytesPerSecond is 1100000000000/,
+    ],
+    [
+      'when a topic does',
+      { ...figures, sample: { topics: { messagesOutPerSecond: 1, bytesOutPerSecond: 1, busiest: [topicOf(2e12)] } } },
+      undefined,
+      'Implausible',
+      /bytes in of \/default\/orders is 2000000000000/,
+    ],
+    [
+      'when the limit is more than any machine has: its broker would never be full',
+      { ...figures, cpuLimitCores: 1e300 },
+      undefined,
+      'Implausible',
+      /cpu.limitCores is 1e\+300/,
     ],
     [
       'when counters went back',

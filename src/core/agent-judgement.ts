@@ -3,7 +3,7 @@
  * cannot be true, are worse than none: nothing is ranked by them. Each refusal says what to do, and each ends with the
  * next good report. Ages are measured by the operator's own clock, from when a sample first came: clocks of nodes differ.
  */
-import type { AgentRecord, AgentSample, SeenSample } from './agent-record.ts';
+import type { AgentRecord, AgentSample, SeenSample, TopicsSummary } from './agent-record.ts';
 import type { BrokerContainer, BrokerPod, ContainerLimits } from './snapshot.ts';
 
 export type UnusableReason = 'NoAgent' | 'Stale' | 'BrokerNotFound' | 'WrongCgroup' | 'Implausible';
@@ -38,6 +38,12 @@ const MEMORY_TOLERANCE = 1.05;
 /** The kubelet rounds limits to what the kernel can count. */
 const LIMIT_TOLERANCE = 0.02;
 
+/**
+ * More than any machine does or has. Where nothing else bounds a figure this does: one broker's must not weigh more than all others
+ * together, whatever it says. Of messages there may be more than of anything else: offsets are skipped when they are resumed.
+ */
+export const most = { bytesPerSecond: 1e12, bytes: 1e15, cores: 1e5, count: 1e9, messages: 1e12 } as const;
+
 /** `now`: epoch ms by the same clock as the record's. */
 export function judgeAgent(record: AgentRecord | undefined, pod: BrokerPod | undefined, now: number): Judgement {
   if (pod === undefined) return refuse('NoAgent', 'the broker has no Pod');
@@ -55,6 +61,7 @@ export function judgeAgent(record: AgentRecord | undefined, pod: BrokerPod | und
     judgeClock(last) ??
     judgeBroker(last.sample, pod.container) ??
     judgeLimits(last.sample, pod.container?.limits) ??
+    judgeMagnitudes(last.sample) ??
     judgeFigures(last, pod.container?.limits) ?? { usable: true, sample: last.sample }
   );
 }
@@ -123,6 +130,38 @@ function judgeLimits({ cpu, memory, node }: AgentSample, limits: ContainerLimits
     if (!isOfNode) return wrong('memory', limitBytes, limits.memoryBytes);
   }
   return undefined;
+}
+
+function judgeMagnitudes({ cpu, memory, disk, network, node, topics }: AgentSample): Refusal | undefined {
+  const bounded: readonly (readonly [name: string, figure: number | null, most: number])[] = [
+    ['cpu.limitCores', cpu.limitCores, most.cores],
+    ['memory.limitBytes', memory.limitBytes, most.bytes],
+    ['node.cores', node.cores, most.cores],
+    ['node.memoryBytes', node.memoryBytes, most.bytes],
+    ['disk.readBytesPerSecond', disk.readBytesPerSecond, most.bytesPerSecond],
+    ['disk.writeBytesPerSecond', disk.writeBytesPerSecond, most.bytesPerSecond],
+    ['network.receivedBytesPerSecond', network.receivedBytesPerSecond, most.bytesPerSecond],
+    ['network.sentBytesPerSecond', network.sentBytesPerSecond, most.bytesPerSecond],
+    ...(topics === null ? [] : topicFigures(topics)),
+  ];
+  const beyond = bounded.find(([, figure, bound]) => figure !== null && figure > bound);
+  if (beyond === undefined) return undefined;
+  const [name, figure, bound] = beyond;
+  const found = `${name} is ${figure}, and nothing does or has more than ${bound}`;
+  return refuse('Implausible', `${found}; see what answers at the agent's port, and restart its container`);
+}
+
+function topicFigures({ messagesOutPerSecond, bytesOutPerSecond, busiest }: TopicsSummary) {
+  return [
+    ['messages out of all topics', messagesOutPerSecond, most.count],
+    ['bytes out of all topics', bytesOutPerSecond, most.bytesPerSecond],
+    ...busiest.flatMap((topic) => [
+      [`CPU of ${topic.topic}`, topic.cpuCores, most.cores] as const,
+      [`bytes in of ${topic.topic}`, topic.bytesInPerSecond, most.bytesPerSecond] as const,
+      [`bytes out of ${topic.topic}`, topic.bytesOutPerSecond, most.bytesPerSecond] as const,
+      [`lag of ${topic.topic}`, topic.lagMessages, most.messages] as const,
+    ]),
+  ] as const;
 }
 
 function judgeFigures({ sample, contradiction }: SeenSample, limits: ContainerLimits | undefined): Refusal | undefined {

@@ -90,6 +90,17 @@ describe('a balanced cluster', () => {
     );
   });
 
+  it('says what no move would change', () => {
+    const unplanned = [
+      { resource: 'memory', reason: 'Unexplained', message: 'x' },
+      { resource: 'networkIn', reason: 'Unexplained', message: 'x' },
+    ] as const;
+
+    expect(summaryOf({ input: at(50, 50), unplanned }).balanced.message).toBe(
+      'every resource of every broker is within its band; not caused by topics, so not counted: memory, networkIn',
+    );
+  });
+
   it('is an idle one', () => {
     const unplanned = [
       { resource: 'cpu', reason: 'Idle', message: 'x' },
@@ -99,7 +110,7 @@ describe('a balanced cluster', () => {
     const { status, balanced } = summaryOf({ input: clusterOf([], { b0: {} }), unplanned, planned: false });
 
     expect(balanced).toMatchObject({ status: 'True', reason: 'WithinBand' });
-    expect(balanced.message).toMatch(/; not known: memory$/);
+    expect(balanced.message).toMatch(/; not known well enough to be counted: memory$/);
     expect(status).toEqual({});
   });
 });

@@ -3,6 +3,7 @@ import type { PolicyConditionUpdate, WithoutGeneration } from '../api/conditions
 import type { LoadResource } from '../api/load-resources.ts';
 import { type PlanStatus, skippedBounds } from '../api/plan-status.ts';
 import type { LoadPicture } from './load-model/picture.ts';
+import type { Unplanned } from './load-model/planned-resources.ts';
 import type { Detection, OutsideBand } from './planner/detection.ts';
 import type { Plan, PlannerInput } from './planner/input.ts';
 
@@ -62,15 +63,20 @@ function withoutResources({ unplanned }: Pick<LoadPicture, 'unplanned'>): Balanc
   if (first !== undefined && unplanned.length === blind.length) {
     return unknown(`nothing is known well enough: ${first.resource}: ${first.message}`);
   }
-  const others = blind.length === 0 ? '' : `; not known: ${blind.map(({ resource }) => resource).join(', ')}`;
-  const message = `no resource is in use so much, or moved so easily, that moves would win anything${others}`;
+  const message = `no resource is in use so much, or moved so easily, that moves would win anything${ignoredText({ unplanned })}`;
   return { type: 'Balanced', status: 'True', reason: 'WithinBand', message };
 }
 
-/** What is not known must not look as if it were even. */
+/** What is not known, or not to be changed, must not look as if it were even. */
 function ignoredText({ unplanned }: Pick<LoadPicture, 'unplanned'>): string {
-  const unknowns = unplanned.filter(({ reason }) => reason === 'Unknown').map(({ resource }) => resource);
-  return unknowns.length === 0 ? '' : `; not known well enough to be counted: ${unknowns.join(', ')}`;
+  const named = (reason: Unplanned['reason'], why: string) => {
+    const resources = unplanned.filter((it) => it.reason === reason).map(({ resource }) => resource);
+    return resources.length === 0 ? '' : `; ${why}: ${resources.join(', ')}`;
+  };
+  return (
+    named('Unknown', 'not known well enough to be counted') +
+    named('Unexplained', 'not caused by topics, so not counted')
+  );
 }
 
 function balancedBy(

@@ -424,6 +424,26 @@ describe('a resource is not planned', () => {
     expect(reasonsOf(watched(cluster).picture()).cpu).toBe('Unexplained');
   });
 
+  it('but not because one broker does other things, or says so: the others are to be balanced', () => {
+    const cluster = createTestCluster(THREE, {
+      ...topics('1', 30, 60),
+      ...topics('2', 30, 60),
+      ...topics('3', 30, 60),
+    });
+    const model = createLoadModel();
+    for (let second = 0; second <= 300; second += INTERVAL_SECONDS) {
+      cluster.sample(second);
+      const observation = cluster.observation(second);
+      const reading = observation.readings.get('uid-of-pod-1');
+      if (reading === undefined) throw new Error('broker 1 has an agent');
+      const sample = { ...reading.sample, network: { receivedBytesPerSecond: 1e12, sentBytesPerSecond: 1e12 } };
+      const readings = new Map(observation.readings).set('uid-of-pod-1', { ...reading, sample });
+      model.observe({ ...observation, readings });
+    }
+
+    expect(model.picture().input.resources).toEqual(expect.arrayContaining(['networkIn', 'networkOut']));
+  });
+
   it('if memory does not follow the number of topics: no broker is emptied for what it would keep', () => {
     const cluster = createTestCluster(THREE, {
       ...topics('1', 20, 30),

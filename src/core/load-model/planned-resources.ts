@@ -21,6 +21,7 @@ export interface PlannedResource {
 
 /** Less than this share of a resource explained by topics: nothing can be won by moving them. */
 const EXPLAINED_SHARE = 0.1;
+const UNEXPLAINED_MEDIANS = 10;
 /**
  * Where there are no limits, capacities only say how to share out: they are chosen so that this share of them is in use, far from
  * any limit on filling brokers and from any floor.
@@ -46,7 +47,7 @@ export function planResource(resource: LoadResource, rows: readonly BrokerRow[])
   if (load === 0 || load < floor) {
     return { resource, reason: 'Idle', message: 'so little of it is in use that moves would win nothing' };
   }
-  if (sum(known, 'explained') + sum(draining, 'explained') < EXPLAINED_SHARE * load) {
+  if (!isExplained(resource, known, sum(draining, 'explained'))) {
     return {
       resource,
       reason: 'Unexplained',
@@ -55,6 +56,18 @@ export function planResource(resource: LoadResource, rows: readonly BrokerRow[])
   }
   const scale = isLimited ? 1 : load / (size * SHARE_IN_USE);
   return { resource, capacity: sizes.map((own) => own * scale), mean: load / (size * scale) };
+}
+
+/**
+ * What topics do not explain counts of each broker only so many times what it is of the median broker: one that does other things, or
+ * whose agent says so, must not keep the others from being balanced.
+ */
+function isExplained(resource: LoadResource, known: readonly BrokerRow[], draining: number): boolean {
+  const unexplained = known.map(({ usage, explained }) => Math.max(0, usage[resource] - explained[resource]));
+  const median = [...unexplained].sort((a, b) => a - b)[Math.floor((unexplained.length - 1) / 2)] ?? 0;
+  const rest = unexplained.reduce((sum, own) => sum + Math.min(own, UNEXPLAINED_MEDIANS * median), 0);
+  const explained = known.reduce((sum, row) => sum + row.explained[resource], draining);
+  return explained > EXPLAINED_SHARE * (explained + rest);
 }
 
 /** The limit of a resource; NaN where it has none or none is known. */
