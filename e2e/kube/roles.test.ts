@@ -2,12 +2,17 @@
  * The operator's roles as we ship them, tried with its own account against a real API server: nothing that it does works
  * without every single verb of them, and nothing works beyond them.
  */
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import type { RebalancePolicy } from '../../src/api/rebalance-policy.ts';
 import { apiVersion } from '../../src/api/resource.ts';
 import { isNotFound, type KubeClient, KubeError, type KubeObject, type Resource } from '../../src/kube/client.ts';
 import { LEASES } from '../../src/kube/election.ts';
 import { createEventRecorder, EVENTS } from '../../src/kube/events.ts';
+import { createMetricsAccess } from '../../src/operator/metrics-access.ts';
 import { PODS } from '../../src/operator/pods.ts';
 import {
   BROKER_LOADS,
@@ -17,8 +22,10 @@ import {
   writeBrokerLoadStatus,
   writePolicyStatus,
 } from '../../src/operator/publish.ts';
+import { plain, startHttpServer } from '../../src/server/http.ts';
 import { clientOf, RESOURCES } from '../controlplane/api.ts';
 import { applyManifests, type Manifest } from '../controlplane/apply.ts';
+import { freePort } from '../controlplane/block.ts';
 import { type ControlPlane, startControlPlane } from '../controlplane/start.ts';
 import {
   BROKER_NAMESPACE,
@@ -44,6 +51,7 @@ interface Role extends Manifest {
 const NAMESPACES: Resource = { group: '', version: 'v1', plural: 'namespaces', namespaced: false };
 const LEASE = { namespace: OPERATOR_NAMESPACE, name: 'danube-load-manager' };
 const POLICY = { namespace: BROKER_NAMESPACE, name: POLICY_NAME };
+const TLS = join(import.meta.dirname, '../etcd/fixtures/tls');
 const POD = { namespace: BROKER_NAMESPACE, name: 'broker-0' };
 
 const shipped = operatorManifests([]).filter(({ kind }) => kind !== 'Deployment');
@@ -293,4 +301,80 @@ describe('people with the roles that we ship', () => {
 
 function describeRule({ apiGroups, resources, resourceNames = [], verbs }: Rule): string {
   return `${apiGroups} ${resources} ${resourceNames}: ${verbs}`;
+}
+
+describe('the metrics, served over https', () => {
+  const file = join(import.meta.dirname, '../../manifests/secure-metrics/rbac.yaml');
+  const component = parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS() as Manifest);
+  const reader = { namespace: BROKER_NAMESPACE, name: 'default' };
+  const binding = {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRoleBinding',
+    metadata: { name: 'prometheus' },
+    roleRef: {
+      apiGroup: 'rbac.authorization.k8s.io',
+      kind: 'ClusterRole',
+      name: 'danube-load-manager-metrics-reader',
+    },
+    subjects: [{ kind: 'ServiceAccount', ...reader }],
+  };
+
+  it('are for accounts with the role of a reader, once the operator may ask whose token it is', async () => {
+    const { status } = await admin.post<{ status: { token: string } }>(RESOURCES.serviceAccounts, reader, 'token', {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec: { expirationSeconds: 600 },
+    });
+    const tls = { cert: readFileSync(join(TLS, 'server.crt')), key: readFileSync(join(TLS, 'server.key')) };
+    // Each time one that remembers nothing.
+    const read = async (token: string | undefined): Promise<string> => {
+      const port = await freePort('127.0.0.1');
+      const server = await startHttpServer({
+        host: '127.0.0.1',
+        port,
+        routes: { '/metrics': () => plain(200, 'figures') },
+        tls,
+        authorize: createMetricsAccess({ client: operator }),
+      });
+      try {
+        return await getOverTls(port, token);
+      } finally {
+        await server.stop();
+      }
+    };
+    const untilRead = (token: string, wanted: string) =>
+      until(
+        async () => {
+          const answer = await read(token);
+          if (answer.startsWith(wanted)) return true;
+          throw new Error(`it is ${answer}`);
+        },
+        { what: `the answer ${wanted}`, timeoutMs: 10_000 },
+      );
+
+    expect(await read(status.token)).toMatch(/^503 .*cannot create resource "tokenreviews"/);
+    await applyManifests(plane.adminKubeconfig, component);
+    await untilRead(status.token, '403 system:serviceaccount:messaging:default may not get /metrics');
+    await applyManifests(plane.adminKubeconfig, [binding]);
+    await untilRead(status.token, '200 figures');
+    expect(await read('nonsense')).toMatch(/^401 the API server does not know this token/);
+    expect(await read(undefined)).toMatch(/^401 send the token of an account/);
+  });
+});
+
+/** Status and body. */
+function getOverTls(port: number, token: string | undefined): Promise<string> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return new Promise((resolve, reject) => {
+    https
+      .get({ host: '127.0.0.1', port, path: '/metrics', headers, rejectUnauthorized: false }, (response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          body += chunk;
+        });
+        response.on('end', () => resolve(`${response.statusCode} ${body}`));
+      })
+      .on('error', reject);
+  });
 }

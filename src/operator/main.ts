@@ -29,6 +29,7 @@ const USAGE = `usage: operator [options]
   --log-level LEVEL              debug, info, warn or error (default info)
 with POD_NAME and POD_NAMESPACE in the environment (downward API)`;
 
+const TLS_CHECK_MS = 10_000;
 /** Not renewing for this long means that the loop itself hangs. */
 const ELECTION_HANGS_MS = 30_000;
 /** Ending must not hang: a replica that has lost the Lease is of no use, and the kubelet kills after 30 s anyway. */
@@ -143,6 +144,12 @@ async function main(): Promise<void> {
       ended.resolve();
     });
   }
+  if (metricsTls !== undefined) {
+    watchTls(flags['metrics-tls-dir'], metricsTls, () => {
+      log.info({}, 'the certificate of the metrics has changed; this process ends, to start again with it');
+      ended.resolve();
+    });
+  }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve());
   await ended.promise;
   log.info({}, 'ending: finishing what is in flight, then handing over the Lease');
@@ -193,6 +200,22 @@ function readTls(folder: string | undefined): { cert: Buffer; key: Buffer } | un
   } catch (error) {
     throw new UsageError(`--metrics-tls-dir: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/** Calls back once the files are others; unreadable in between counts as not changed yet. */
+function watchTls(folder: string | undefined, before: { cert: Buffer; key: Buffer }, onChange: () => void): void {
+  const timer = setInterval(() => {
+    try {
+      const now = readTls(folder);
+      if (now === undefined || (now.cert.equals(before.cert) && now.key.equals(before.key))) return;
+    } catch {
+      // A Secret's files are swapped one link at a time; the next look tells.
+      return;
+    }
+    clearInterval(timer);
+    onChange();
+  }, TLS_CHECK_MS);
+  timer.unref();
 }
 
 function seconds(text: string, flag: string): number {

@@ -48,7 +48,7 @@ export function createMetricsAccess({
   const known = new Map<string, { readonly until: number; readonly refusal: Route | undefined }>();
 
   async function review(token: string): Promise<Route | undefined> {
-    const asked = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } };
+    const asked = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', metadata: {}, spec: { token } };
     const { status } = await client.create<TokenReview>(TOKEN_REVIEWS, asked as unknown as TokenReview);
     const user = status?.user;
     if (status?.authenticated !== true || user?.username === undefined) {
@@ -60,7 +60,7 @@ export function createMetricsAccess({
       groups: user.groups,
       nonResourceAttributes: { path: '/metrics', verb: 'get' },
     };
-    const right = { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', spec };
+    const right = { apiVersion: 'authorization.k8s.io/v1', kind: 'SubjectAccessReview', metadata: {}, spec };
     const { status: answer } = await client.create<AccessReview>(ACCESS_REVIEWS, right as unknown as AccessReview);
     if (answer?.allowed === true) return undefined;
     return plain(
