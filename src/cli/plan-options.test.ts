@@ -54,6 +54,8 @@ describe('the command line', () => {
     [[...SNAPSHOT, 'b1'], 'expected an option, found "b1"'],
     [[...SNAPSHOT, '--at', 'tomorrow'], '--at: expected a time such as 2026-11-21T10:00:00Z, found "tomorrow"'],
     [[...SNAPSHOT, '--at', '2026-13-21T10:00:00Z'], /^--at: expected a time/],
+    [[...SNAPSHOT, '--at', '2026-02-30T10:00:00Z'], /^--at: expected a time/],
+    [[...SNAPSHOT, '--at', '2026-02-28T24:00:00Z'], /^--at: expected a time/],
     [[...SNAPSHOT, '--time-limit', '1s'], '--time-limit: expected seconds, more than 0, found "1s"'],
     [[...SNAPSHOT, '--policy'], /--policy/],
   ])('is refused as %j', (args, problem) => {

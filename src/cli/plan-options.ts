@@ -114,10 +114,17 @@ function questionOf(
   return topic === undefined ? undefined : { topic, broker };
 }
 
-const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
+const RFC_3339 = /^(\d{4}-\d\d-\d\d)T(?!24)\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
 
 function momentOf(text: string): number | Problem {
-  const moment = RFC_3339.test(text) ? Date.parse(text) : Number.NaN;
+  const [, day] = RFC_3339.exec(text) ?? [];
+  const moment = day === undefined || !isDay(day) ? Number.NaN : Date.parse(text);
   if (!Number.isNaN(moment)) return moment;
   return { problem: `--at: expected a time such as 2026-11-21T10:00:00Z, found ${JSON.stringify(text)}` };
+}
+
+/** Dates take February 30 for March 2. */
+function isDay(day: string): boolean {
+  const moment = Date.parse(day);
+  return !Number.isNaN(moment) && new Date(moment).toISOString().startsWith(day);
 }

@@ -80,6 +80,27 @@ describe('the table', () => {
     expect(text.split('\n').length).toBeLessThan(50);
   });
 
+  it.each([
+    ['what is just outside the band', { lowest: 0.91, highest: 1.09 }, 1.0904, '109.04 %'],
+    ['what is just below it', { lowest: 0.91, highest: 1.09 }, 0.9096, '90.96 %'],
+    ['what is just inside', { lowest: 0.91, highest: 1.086 }, 1.0852, '108.5 %'],
+    ['what is far from its edges', { lowest: 0.91, highest: 1.09 }, 1.2345, '123 %'],
+    ['the edge', { lowest: 0.91, highest: 1.09 }, 1.09, '109 %'],
+    ['the edge itself of a band of fractions', { lowest: 0.91, highest: 1.095 }, 1.095, '109.5 %'],
+  ])('rounds nothing across an edge: %s', (_what, band, level, shown) => {
+    const after = { cpu: { maxOverMean: level, minOverMean: level, cv: 0 } };
+
+    const [, resources = ''] = planTable(report({ band, after })).split('\n\n');
+
+    expect(resources.split('\n')[1]?.split(/ {2,}/)).toEqual(['cpu', '100 %', '100 %', shown, shown, '100 %']);
+  });
+
+  it('says that draining waits for no window and no hourly limit', () => {
+    const text = planTable(report({ mode: 'Drain', moves: moves(1), waves: waves(1), durationSeconds: 10 }));
+
+    expect(text).toContain('about 10 s in 1 wave, whatever the windows and hourly limits of the policy');
+  });
+
   it('says when waves never start', () => {
     const never = waves(2).map((wave) => ({ ...wave, startsAfterSeconds: null }));
 

@@ -1,4 +1,5 @@
 /** A plan for people: what is wrong, what the plan does about it, how long it takes, what stands in the way. */
+import type { PlanMode } from '../core/planner/input.ts';
 import { type HeldBack, heldBack } from '../core/policy/apply-policy.ts';
 import type { PlanReport, ReportedWave } from './plan-report.ts';
 import { printable } from './printable.ts';
@@ -25,16 +26,15 @@ export function planTable(report: PlanReport): string {
 }
 
 function headline({ moves, topics, brokers, inBand, band, mode, blocked, hash }: PlanReport): string {
-  const range = `${percent(band.lowest)} to ${percent(band.highest)} of the mean`;
+  const highest = percent(band.highest, band);
+  const range = `${percent(band.lowest, band)} to ${highest} of the mean`;
   const what =
     moves.length === 0
       ? 'Nothing moves'
       : `${number(moves.length)} of ${count(topics, 'topic')} on ${count(brokers, 'broker')} move`;
   const goals = {
     Full: inBand ? `every broker ends within the band, ${range}` : `NOT every broker ends within the band, ${range}`,
-    HotSpots: inBand
-      ? `no broker ends above ${percent(band.highest)} of the mean`
-      : `SOME brokers stay above ${percent(band.highest)} of the mean`,
+    HotSpots: inBand ? `no broker ends above ${highest} of the mean` : `SOME brokers stay above ${highest} of the mean`,
     ScaleOut: inBand
       ? `every broker ends within the band, ${range}`
       : `not every broker ends within the band, ${range}`,
@@ -44,28 +44,28 @@ function headline({ moves, topics, brokers, inBand, band, mode, blocked, hash }:
   return `Plan ${hash}: ${what}; ${goals[mode]}.`;
 }
 
-function resourceTable({ before, after, bounds }: PlanReport): string {
+function resourceTable({ before, after, bounds, band }: PlanReport): string {
   const rows = Object.entries(before).map(([resource, now]) => {
     const then = after[resource];
     return [
       resource,
-      percent(now.minOverMean),
-      percent(now.maxOverMean),
-      percent(then?.minOverMean ?? 0),
-      percent(then?.maxOverMean ?? 0),
-      percent(bounds.balance[resource] ?? 1),
+      percent(now.minOverMean, band),
+      percent(now.maxOverMean, band),
+      percent(then?.minOverMean ?? 0, band),
+      percent(then?.maxOverMean ?? 0, band),
+      percent(bounds.balance[resource] ?? 1, band),
     ];
   });
   return table(['RESOURCE', 'LOWEST NOW', 'HIGHEST NOW', 'LOWEST AFTER', 'HIGHEST AFTER', 'BEST POSSIBLE'], rows);
 }
 
-function brokerTable({ furthest, moves }: PlanReport): string {
+function brokerTable({ furthest, moves, band }: PlanReport): string {
   if (moves.length === 0 || furthest.length === 0) return '';
   const rows = furthest.map(({ broker, resource, before, after, gives, takes }) => [
     broker,
     resource,
-    percent(before),
-    percent(after),
+    percent(before, band),
+    percent(after, band),
     number(gives),
     number(takes),
   ]);
@@ -73,6 +73,7 @@ function brokerTable({ furthest, moves }: PlanReport): string {
 }
 
 function factLines({
+  mode,
   moves,
   bounds,
   durationSeconds,
@@ -85,7 +86,7 @@ function factLines({
   const facts: [string, string][] = [];
   if (moves.length > 0) {
     facts.push(['Moves', `${number(moves.length)}; any plan as good needs at least ${number(bounds.moves)}`]);
-    facts.push(['Time', timeText(durationSeconds, waves.length)]);
+    facts.push(['Time', timeText(durationSeconds, waves.length, mode)]);
   }
   facts.push(['Limited by', printable(bindingConstraint)]);
   for (const [reason, topics] of Object.entries(held)) {
@@ -97,11 +98,12 @@ function factLines({
   return facts.map(([label, text]) => `${label.padEnd(width)}  ${text}`).join('\n');
 }
 
-function timeText(seconds: number | null, waves: number): string {
+function timeText(seconds: number | null, waves: number, mode: PlanMode): string {
   const portions = count(waves, 'wave');
   if (seconds === null)
     return `${portions}, of which not all can start: no window is long enough, or none opens for years`;
-  return `about ${duration(seconds)} in ${portions}, under the limits and windows of the policy`;
+  const pace = mode === 'Drain' ? 'whatever the windows and hourly limits' : 'under the limits and windows';
+  return `about ${duration(seconds)} in ${portions}, ${pace} of the policy`;
 }
 
 function waveTable({ waves }: PlanReport): string {
@@ -167,8 +169,17 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
     .join('\n');
 }
 
-function percent(level: number): string {
-  return `${Math.round(level * 100)} %`;
+const MOST_DECIMALS = 4;
+
+/** With decimals only where a rounded level would be on the other side of the band's edge. */
+function percent(level: number, { lowest, highest }: PlanReport['band']): string {
+  const sideOf = (value: number) => Number(value > highest) - Number(value < lowest);
+  let text = '';
+  for (let decimals = 0; decimals <= MOST_DECIMALS; decimals++) {
+    text = (level * 100).toFixed(decimals);
+    if (sideOf(Number(text) / 100) === sideOf(level)) break;
+  }
+  return `${text} %`;
 }
 
 function number(value: number): string {
