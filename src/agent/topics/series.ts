@@ -123,7 +123,8 @@ export function createSeriesReader({ onTopicFigure, onTopicsOwned }: SeriesHandl
     if (bytes[at] === openBrace) at = readLabels(bytes, at + 1, end);
     if (at !== -1 && metric < topicMetrics.length && topic.start === -1) return;
     const value = at === -1 || bytes[at] !== space ? Number.NaN : readValue(bytes, at + 1, end);
-    if (Number.isNaN(value)) unreadable += 1;
+    const isCount = metric < topicMetrics.length || Number.isSafeInteger(value);
+    if (Number.isNaN(value) || !isCount) unreadable += 1;
     else handOn(metric, bytes, value);
   }
 

@@ -276,6 +276,15 @@ describe('how many topics are served', () => {
     });
   });
 
+  it.each([1.5, 1e300, 2 ** 53])(
+    'is not %d: nothing is known then, rather than a report that the operator refuses',
+    async (owned) => {
+      await sampleAt(0, brokerWith({ a: 0 }, { owned }));
+
+      expect(reason()).toContain('no danube_broker_topics_owned');
+    },
+  );
+
   it('is no less than the topics that are seen at work', async () => {
     await sampleAt(0, brokerWith({ a: 0, b: 0 }));
     await sampleAt(10, brokerWith({ a: 5, b: 5 }, { owned: 1 }));

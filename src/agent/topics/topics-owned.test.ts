@@ -26,11 +26,12 @@ describe('how many topics the broker serves', () => {
     expect(await ask(['a 1\ndanube_broker_topics_owned{broker="1"} 0\n', 'b 2\n'])).toEqual([0, 1]);
   });
 
-  it('is unknown when the gauge is not there, or was cut off', async () => {
+  it('is unknown when the gauge is not there, was cut off, or is no number of topics', async () => {
     const absent = { problem: expect.stringContaining('no danube_broker_topics_owned') };
 
     expect(await ask(['danube_broker_topics_owned{broker="1"} 1'])).toEqual([absent, 1]);
     expect(await ask(['danube_broker_topics_owned{broker="1"} NaN\n'])).toEqual([absent, 1]);
+    expect(await ask(['danube_broker_topics_owned{broker="1"} 0.5\n'])).toEqual([absent, 1]);
   });
 
   it('is unknown when the endpoint does not answer', async () => {
