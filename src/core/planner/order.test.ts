@@ -34,3 +34,21 @@ describe('an exchange', () => {
     expect(plan(shards(), { band, maxMoves: 2 }).moves.length).toBe(2);
   });
 });
+
+describe('what hard rules ask for', () => {
+  it('may be cut after each move, even one that costs balance: a rule is kept sooner than the band', () => {
+    const cluster = clusterOf(['cpu'], { b0: { 'pinned-0': [4], 'pinned-1': [4], a: [2] }, b1: { b: [5], c: [5] } });
+    const input = {
+      ...cluster,
+      placement: { of: Int32Array.of(0, 0, -1, -1, -1), rules: [{ name: 'pinned', allowed: Uint8Array.of(0, 1) }] },
+    };
+
+    const { moves, cuts } = plan(input, { band: { above: 0.1, below: 0.1 } });
+    const cut = plan(input, { band: { above: 0.1, below: 0.1 }, maxMoves: 1 });
+
+    expect(moves.slice(0, 2).map(({ reason }) => reason)).toEqual(['NotAllowed', 'NotAllowed']);
+    expect(cuts.slice(0, 2)).toEqual([1, 2]);
+    expect(cut.moves.map(({ reason }) => reason)).toEqual(['NotAllowed']);
+    expect(cut.after[0]?.maxOverMean).toBeGreaterThan(cut.before[0]?.maxOverMean ?? 0);
+  });
+});

@@ -1,7 +1,8 @@
 /**
  * The order in which the moves may be carried out, and how much of it a budget allows. What hard rules ask for comes first, then
  * always the move that helps most for its cost. Where two moves only help together (an exchange), the plan may not be cut between
- * them: it is cut only where the cluster is better than at the cut before.
+ * them: it is cut only where the cluster is no worse than at the cut before. What hard rules ask for may be cut after each move,
+ * although it may cost balance until later moves win that back: a rule, or a broker that is to become empty, does not wait for the band.
  */
 import type { Wanted } from './forced.ts';
 import { createPriorityQueue } from './priority-queue.ts';
@@ -13,7 +14,7 @@ const ROUNDING = 1e-12;
 
 export interface Ordered {
   readonly topics: readonly number[];
-  /** After how many moves the cluster is no worse than at the cut before, and every rule holds. The last is after all of them. */
+  /** After how many moves it may be interrupted: no hard rule is then broken by it. The last is after all of them. */
   readonly cuts: readonly number[];
   /** Whether a budget left moves out. */
   readonly cut: boolean;

@@ -1,7 +1,7 @@
 /**
  * A plan cut into waves: how much of it may run within an hour, and when. A plan is whole; limits and windows only say in which
  * portions it is carried out. It is cut only where it says that it may be, so every wave leaves the cluster no worse than the one
- * before, and moves that only help together run together.
+ * before, but for what hard rules ask for, and moves that only help together run together.
  */
 import type { EffectiveRebalance } from '../../api/rebalance.ts';
 import { brokerLoads } from '../planner/figures.ts';
