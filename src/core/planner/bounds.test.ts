@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { constrainedCluster, messagingCluster } from '../../../bench/planner/workloads.ts';
 import { clusterOf, topicsOf } from './cluster-builder.ts';
-import { BrokerRole, type PlannerInput } from './input.ts';
+import { BrokerRole, type PlannerInput, type PlanOptions } from './input.ts';
 import { domainsByLabel, ruleByLabels } from './labels.ts';
 import { plan } from './plan.ts';
 
@@ -131,6 +131,60 @@ function largestTopics(input: PlannerInput): readonly { readonly topic: number; 
     return { topic: loads.indexOf(most), level: most / (mean * Math.max(...capacity)) };
   });
 }
+
+describe('what keeps a plan from being better, where no bound does,', () => {
+  const hot = { b0: topicsOf('t', 32, [1]), b1: topicsOf('u', 19, [1]), b2: topicsOf('v', 9, [1]) };
+
+  it.each<{ name: string; input: PlannerInput; options: PlanOptions; says: string }>([
+    {
+      name: 'the mode, where only what must leave moves',
+      input: clusterOf(['cpu'], hot),
+      options: { mode: 'Drain' },
+      says: 'broker b0 stays at 1.60 × mean of cpu: only what must leave its broker moves, nothing for balance',
+    },
+    {
+      name: 'that mode also beside a topic that sets a bound',
+      input: clusterOf(['cpu'], { b0: { giant: [60] }, b1: topicsOf('u', 30, [1]), b2: {} }),
+      options: { mode: 'Drain' },
+      says: 'broker b0 stays at 2.00 × mean of cpu: only what must leave its broker moves, nothing for balance',
+    },
+    {
+      name: 'a broker that takes no topics',
+      input: {
+        ...clusterOf(['cpu'], { b0: topicsOf('t', 21, [1]), b1: topicsOf('u', 21, [1]), b2: topicsOf('v', 18, [1]) }),
+        roles: Uint8Array.of(0, 0, BrokerRole.Closed),
+      },
+      options: {},
+      says: 'broker b2 stays at 0.90 × mean of cpu: it takes no topics now',
+    },
+    {
+      name: 'a target of a scale-out that takes no topics',
+      input: { ...clusterOf(['cpu'], hot), roles: Uint8Array.of(0, 0, BrokerRole.Closed) },
+      options: { mode: 'ScaleOut', scaleOutTo: [2] },
+      says: 'broker b0 stays at 1.60 × mean of cpu: no broker may receive topics',
+    },
+    {
+      name: 'the scope of a scale-out',
+      input: clusterOf(['cpu'], { b0: topicsOf('t', 21, [1]), b1: topicsOf('u', 18, [1]), b2: topicsOf('v', 21, [1]) }),
+      options: { mode: 'ScaleOut', scaleOutTo: [2] },
+      says: 'broker b1 stays at 0.90 × mean of cpu: this plan moves topics only to others',
+    },
+    {
+      name: 'nothing, where none is above the band and none has to be above its floor',
+      input: clusterOf(['cpu'], hot),
+      options: { mode: 'HotSpots', band: { above: 0.6, below: 0.1 } },
+      says: 'none: no broker is above the band',
+    },
+    {
+      name: 'the band, where a topic fits nowhere',
+      input: clusterOf(['cpu'], { b0: topicsOf('t', 3, [1]), b1: topicsOf('u', 2, [1]) }),
+      options: { band: { above: 0.05, below: 0.15 } },
+      says: 'broker b0 stays at 1.20 × mean of cpu: its largest movable topic is t0; no broker takes it: 1 would leave the band',
+    },
+  ])('is $name', ({ input, options, says }) => {
+    expect(plan(input, options).bindingConstraint).toBe(says);
+  });
+});
 
 describe('generated clusters', () => {
   const shape = { brokers: 60, topics: 6_000, width: 4, emptyBrokers: 6 } as const;

@@ -194,15 +194,17 @@ export function immovableBecause(work: Work, topic: number): string {
   return immovable?.reasons[(immovable.of[topic] as number) - 1] ?? 'it may not move';
 }
 
-/** How many brokers refuse a topic, by reason: `no broker takes it: 3 NotAllowed, 1 Headroom`. */
+/** How many brokers refuse a topic, by reason: `no broker takes it: 3 NotAllowed, 1 would leave the band`. */
 export function refusedEverywhere(work: Work, topic: number): string {
   const names = Object.keys(Refusal);
-  const counts = new Map<string, number>();
+  const counts = new Map<number, number>();
   for (let broker = 0; broker < work.brokerCount; broker++) {
     if (broker === work.owner[topic]) continue;
-    const name = names[refusal(work, topic, broker)] ?? 'None';
-    counts.set(name, (counts.get(name) ?? 0) + 1);
+    const code = refusal(work, topic, broker);
+    counts.set(code, (counts.get(code) ?? 0) + 1);
   }
-  const parts = [...counts].sort((a, b) => b[1] - a[1]).map(([name, count]) => `${count} ${name}`);
+  const parts = [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .map(([code, count]) => `${count} ${code === Refusal.None ? 'would leave the band' : names[code]}`);
   return parts.length === 0 ? 'there is no other broker' : `no broker takes it: ${parts.join(', ')}`;
 }

@@ -12,7 +12,7 @@ import { type Candidates, createCandidates } from './candidates.ts';
 import { balanceFigures, loadsAfter } from './figures.ts';
 import { type Forced, placeForced, refusedEverywhere } from './forced.ts';
 import { contentHash } from './hash.ts';
-import type { Move, MoveReason, Plan, PlannerInput, PlanOptions } from './input.ts';
+import { BrokerRole, type Move, type MoveReason, type Plan, type PlannerInput, type PlanOptions } from './input.ts';
 import { largestLoads } from './largest-loads.ts';
 import { moveBounds, type Reached } from './move-bounds.ts';
 import { type Ordered, orderMoves } from './order.ts';
@@ -199,6 +199,8 @@ function bindingConstraint(
     return `topic ${name}${others} cannot leave broker ${broker} (${blocked.wanted}): ${blocked.because}`;
   }
   if (ordered.cut) return `the budget ends the plan after ${ordered.topics.length} moves`;
+  // What a bound says is not what keeps a plan from being better that moves nothing for balance.
+  if (work.options.mode === 'Drain' && !isInBand(work)) return stuckBecause(work);
   let tightest = -1;
   for (let r = 0; r < floors.length; r++) {
     const slack = (floors[r]?.level ?? 1) - (work.high[r] as number);
@@ -209,11 +211,12 @@ function bindingConstraint(
   if (floor !== undefined) {
     return `${floor.because}: ${input.resources[tightest]} cannot go below ${floor.level.toFixed(2)} × mean`;
   }
-  if (isInBand(work)) return 'none: every resource of every broker is within the band';
-  return stuckBecause(work);
+  if (!isInBand(work)) return stuckBecause(work);
+  const isOneSided = work.options.mode === 'HotSpots';
+  return isOneSided ? 'none: no broker is above the band' : 'none: every resource of every broker is within the band';
 }
 
-/** The band is not reached, and no bound says why: what the worst broker's topics are kept by. */
+/** The band is not reached, and no bound says why: the mode, or what keeps topics from the worst broker or on it. */
 function stuckBecause(work: Work): string {
   const { input } = work;
   let worst = 0;
@@ -232,7 +235,10 @@ function stuckBecause(work: Work): string {
   }
   const level = work.level[worst * work.width + resource] as number;
   const where = `broker ${input.brokers[worst]} stays at ${level.toFixed(2)} × mean of ${input.resources[resource]}`;
+  if (work.options.mode === 'Drain') return `${where}: only what must leave its broker moves, nothing for balance`;
   if (isStopped(work)) return `the time allowed: ${where}`;
+  if (!work.receives.includes(1)) return `${where}: no broker may receive topics`;
+  if (level < 1) return `${where}: ${roomUnusedBecause(work, worst)}`;
   let largest = -1;
   for (let topic = 0; topic < work.home.length; topic++) {
     if (work.owner[topic] !== worst || !isMovable(work, topic)) continue;
@@ -240,7 +246,14 @@ function stuckBecause(work: Work): string {
     if (largest < 0 || (input.loads[at] as number) > (input.loads[largest * work.width + resource] as number))
       largest = topic;
   }
-  if (level < 1) return `${where}: no topic fits there without taking another broker out of the band`;
   if (largest < 0) return `${where}: none of its topics may move`;
-  return `${where}: its largest movable topic is ${input.topics[largest]}; ${refusedEverywhere(work, largest)} (None = only the band)`;
+  return `${where}: its largest movable topic is ${input.topics[largest]}; ${refusedEverywhere(work, largest)}`;
+}
+
+/** Why a broker stays below the band. */
+function roomUnusedBecause(work: Work, broker: number): string {
+  if (work.receives[broker] === 1) return 'no topic fits there without taking another broker out of the band';
+  return work.input.roles?.[broker] === BrokerRole.Closed
+    ? 'it takes no topics now'
+    : 'this plan moves topics only to others';
 }
