@@ -635,6 +635,37 @@ describe('what agents say of topics', () => {
     expect(usage(picture, '1', 'backlog')).toBe(7000);
   });
 
+  it.each([
+    ['none', { complete: true, entries: [], rest: noRest }],
+    ['one', { complete: true, entries: [['/default/1-0', ...columnsOf(0, 0, 0)]], rest: noRest }],
+    ['the average of one, as if it were that of all', { complete: true, entries: [], rest: { ...noRest, topics: 1 } }],
+  ] as const)('of %s of many topics does not silence the reports of their broker', (_what, report) => {
+    const cluster = createTestCluster(THREE, {
+      ...topics('1', 20, 50),
+      ...topics('2', 20, 50),
+      ...topics('3', 20, 50),
+    });
+    const model = watched(cluster);
+
+    cluster.setTopic('/default/1-7', { kilobytesIn: 500 });
+    for (let second = 310; second <= 600; second += INTERVAL_SECONDS) {
+      cluster.sample(second);
+      model.noteTopics({ podUID: 'uid-of-pod-1', seenAt: at(second), report });
+      model.observe(cluster.observation(second));
+    }
+
+    const picture = model.picture();
+    const [big = 0, usual = 0] = ['/default/1-7', '/default/1-8'].map((topic) => loadOf(picture, topic, 'networkIn'));
+    expect(big / usual).toBeGreaterThan(8);
+  });
+
+  it('of one is unknown where it is more than there can be', () => {
+    const picture = afterHearing(['/default/1-0', ...columnsOf(1, 1e300, 50)]);
+
+    expect(loadOf(picture, '/default/1-0', 'backlog') ?? 0).toBe(0);
+    expect(usage(picture, '1', 'backlog')).toBe(0);
+  });
+
   it('does not count of an agent that is not believed', () => {
     const cluster = createTestCluster({ ...THREE, '1': { lie: 'a lie' } }, topics('1', 20, 50));
     const model = watched(cluster);
@@ -673,6 +704,52 @@ describe('what agents say of topics', () => {
     model.observe(cluster.observation(302));
 
     expect(loadOf(model.picture(), '/default/2-0', 'networkIn')).toBe(before);
+  });
+});
+
+describe('how long ago', () => {
+  const timesOf = ({ input, ageSeconds, movedSecondsAgo }: LoadPicture, topic: string) => {
+    const index = input.topics.indexOf(topic);
+    return { age: ageSeconds[index], moved: movedSecondsAgo[index] };
+  };
+  const even = () => createTestCluster(THREE, { ...topics('1', 5, 30), ...topics('2', 5, 30), ...topics('3', 5, 30) });
+
+  it('is unknown of what was there at the first look', () => {
+    expect(timesOf(watched(even()).picture(), '/default/1-0')).toEqual({ age: Infinity, moved: Infinity });
+  });
+
+  it('a topic was created counts from the look that saw it', () => {
+    const cluster = even();
+    const model = watched(cluster);
+    cluster.setTopic('/default/new', { owner: '1', kilobytesIn: 30 });
+
+    watch(cluster, model, 310, 340);
+
+    expect(timesOf(model.picture(), '/default/new')).toEqual({ age: 30, moved: Infinity });
+  });
+
+  it('a topic moved counts from where it arrived, also if nobody had it in between', () => {
+    const cluster = even();
+    const model = watched(cluster);
+    cluster.move('/default/1-0', undefined);
+    watch(cluster, model, 310, 310);
+    cluster.move('/default/1-0', '2');
+
+    watch(cluster, model, 320, 340);
+
+    expect(timesOf(model.picture(), '/default/1-0')).toEqual({ age: Infinity, moved: 20 });
+  });
+
+  it('does not begin anew when a topic comes back to the broker that it left', () => {
+    const cluster = even();
+    const model = watched(cluster);
+    cluster.move('/default/1-0', undefined);
+    watch(cluster, model, 310, 310);
+    cluster.move('/default/1-0', '1');
+
+    watch(cluster, model, 320, 340);
+
+    expect(timesOf(model.picture(), '/default/1-0')).toEqual({ age: Infinity, moved: Infinity });
   });
 });
 

@@ -5,6 +5,7 @@
  * Pure: it knows no clock and does nothing but remember what it was shown.
  */
 import { type TopicsReport, topicColumns } from '../../api/agent-report.ts';
+import { most } from '../agent-judgement.ts';
 import type { BrokerFacts } from '../brokers.ts';
 import type { ClusterMetadata, ReportedTopics } from '../snapshot.ts';
 import { type Attribution, attribute, topicLoad } from './attribution.ts';
@@ -120,6 +121,9 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       // On its way from one broker to another a topic has none for a while: remember where it came from.
       owner[number] = slot === NOBODY && before >= 0 ? leftFrom(before) : slot;
       const from = before <= LEFT ? leftFrom(before) : before;
+      // Of what was there at the first look nobody knows since when.
+      if (before === UNSEEN && last !== undefined) current.appearedAt[number] = now / 1000;
+      if (from >= 0 && slot >= 0 && slot !== from) current.movedAt[number] = now / 1000;
       if (from >= 0) shift(current, { number, from, left: before >= 0, to: slot, now });
     }
   }
@@ -192,23 +196,26 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
     const weight = weightOf(now - state.reportedAt);
     state.reportRevision = report.modRevision;
     state.reportedAt = now;
-    // The agent's figures are of the same counters, and there are more of them.
-    if (now - state.topicsAt <= staleAfterSeconds * 1000) return;
+    const rows = [...report.topics.topic.entries()].filter(
+      ([, number]) => number < current.numbers.size && current.owner[number] === slot,
+    );
+    // The agent's figures are of the same counters, and there are more of them; but it must not silence its broker by leaving topics out.
+    const isTold = now - state.topicsAt <= staleAfterSeconds * 1000;
+    const untold = isTold ? rows.filter(([, number]) => current.pass[number] !== state.topicsPass) : rows;
+    if (isTold && untold.length < LEFT_OUT_SHARE * rows.length) return;
     // The first report of a process has rates of 0, whatever the traffic (contract 4.1).
     const hasRates = !isFirst || report.bytesPerSecond > 0 || report.messagesPerSecond > 0;
-    for (const [row, number] of report.topics.topic.entries()) {
-      if (number >= current.numbers.size || current.owner[number] !== slot) continue;
-      average(current, number, reportedFigures(report.topics, row, hasRates), weight);
-    }
+    for (const [row, number] of untold) average(current, number, reportedFigures(report.topics, row, hasRates), weight);
   }
 
-  /** Topics below the agent's threshold count what they do on average. */
+  /** Topics below the agent's threshold count what they do on average, and are told by that. */
   function spreadRests(current: TopicColumns): void {
     if (!brokers.some((state) => state?.rest !== undefined)) return;
     for (let number = 0; number < current.numbers.size; number++) {
       const state = brokers[current.owner[number] as number];
       if (state?.rest === undefined || current.pass[number] === state.topicsPass) continue;
       average(current, number, state.rest.figures, state.rest.weight);
+      current.pass[number] = state.topicsPass;
     }
     for (const state of brokers) if (state) state.rest = undefined;
   }
@@ -229,6 +236,7 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       followMoves(columns, now);
       dismiss(observation);
       slotOfPod = podSlots(observation);
+      spreadRests(columns);
       for (const [id, facts] of observation.brokers) {
         const slot = slotOf.get(id);
         const state = slot === undefined ? undefined : brokers[slot];
@@ -236,7 +244,6 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
         takeSample(state, facts.pod && observation.readings.get(facts.pod.uid));
         takeReport(columns, slot, observation);
       }
-      spreadRests(columns);
       attribution = attribute({ brokers, slotOf, columns });
       last = observation;
     },
@@ -248,14 +255,17 @@ export function createLoadModel({ averageSeconds = 60, staleAfterSeconds = 180 }
       const weight = weightOf(seenAt - state.topicsAt);
       state.topicsAt = seenAt;
       state.topicsPass = ++passes;
+      let untold = attribution?.sums.topics[slot as number] ?? 0;
       for (const [topic, ...figures] of report.entries) {
         const number = columns.numbers.numberOf(topic);
         if (number === undefined || columns.owner[number] !== slot) continue;
+        untold -= 1;
         columns.pass[number] = passes;
         average(columns, number, agentFigures(figures, 1), weight);
       }
       const { rest } = report;
-      const hasRest = report.complete && rest.topics > 0;
+      // What a few do on average says nothing of the many that were left out.
+      const hasRest = report.complete && rest.topics > 0 && rest.topics >= LEFT_OUT_SHARE * untold;
       state.rest = hasRest ? { figures: agentFigures(rest.figures, rest.topics), weight } : undefined;
     },
 
@@ -271,6 +281,9 @@ function shareOf(load: number, { measured, sampledAt }: BrokerState, resource: M
   if (Number.isNaN(measured[resource])) return Number.isFinite(sampledAt) ? 0 : 1;
   return load / measured[resource];
 }
+
+/** An agent that leaves out this share of its broker's topics leaves them to the broker's own reports. */
+const LEFT_OUT_SHARE = 0.5;
 
 /** Of a topic without an owner: the slot that it left, and back. */
 const LEFT = -3;
@@ -316,15 +329,18 @@ const COLUMN = {
   cpu: topicColumns.indexOf('cpu'),
 } as const;
 
-/** Figures of `topics` topics together, each of them. */
+/** Figures of `topics` topics together, each of them. What is more than there can be is unknown. */
 function agentFigures(figures: readonly (number | null)[], topics: number): TopicFigures {
-  const of = (column: number) => (figures[column] ?? Number.NaN) / topics;
+  const of = (column: number, bound: number) => {
+    const figure = figures[column] ?? Number.NaN;
+    return figure <= bound ? figure / topics : Number.NaN;
+  };
   return {
-    messagesIn: of(COLUMN.messagesIn),
-    bytesIn: of(COLUMN.bytesIn),
-    bytesOut: of(COLUMN.bytesOut),
-    connections: of(COLUMN.producers) + of(COLUMN.consumers),
-    backlog: of(COLUMN.lag),
-    cpu: of(COLUMN.cpu),
+    messagesIn: of(COLUMN.messagesIn, most.count),
+    bytesIn: of(COLUMN.bytesIn, most.bytesPerSecond),
+    bytesOut: of(COLUMN.bytesOut, most.bytesPerSecond),
+    connections: of(COLUMN.producers, most.count) + of(COLUMN.consumers, most.count),
+    backlog: of(COLUMN.lag, most.messages),
+    cpu: of(COLUMN.cpu, most.cores),
   };
 }
