@@ -43,6 +43,48 @@ describe('names', () => {
   });
 });
 
+describe('names that were made to have one hash', () => {
+  /** After `/default/`, either text of each pair leads to the same value of FNV-1a. */
+  const pairs = [
+    ['-5uzx', '-g2ad'],
+    ['-2vl8', '-jpd6'],
+    ['-1vl8', '-ipd6'],
+    ['-1vl8', '-ipd6'],
+    ['-1vl8', '-ipd6'],
+    ['-1vl8', '-ipd6'],
+    ['-1vl8', '-ipd6'],
+    ['-1vl8', '-ipd6'],
+    ['-1vl8', '-ipd6'],
+    ['-1vl8', '-ipd6'],
+  ];
+
+  function fnv1a(text: string): number {
+    let hash = 0x811c9dc5;
+    for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+    return hash;
+  }
+
+  it('are found without comparing each with the others', () => {
+    const names = pairs.reduce((made, pair) => made.flatMap((name) => pair.map((text) => name + text)), ['/default/']);
+    expect(new Set(names.map((name) => fnv1a(name))).size).toBe(1);
+    const table = createNameTable({ maxNames: 2_000, maxNameBytes: 100 });
+    for (const name of names) intern(table, name);
+
+    let bytesRead = 0;
+    const counting: ProxyHandler<Buffer> = {
+      get(bytes, key) {
+        bytesRead += 1;
+        return Reflect.get(bytes, key);
+      },
+    };
+    const length = names[0]?.length ?? 0;
+    for (const name of names) table.intern(new Proxy(Buffer.from(name), counting), 0, length);
+
+    // Once for the hash, once for the name that is there.
+    expect(bytesRead / names.length).toBeLessThan(2 * length + 5);
+  });
+});
+
 describe('a name is not taken when', () => {
   it.each([
     ['it is no UTF-8', Uint8Array.of(0xff, 0x41)],

@@ -19,6 +19,8 @@ export interface NameTableOptions {
  * that 20,000 topics are no 20,000 strings and looking one up again makes no garbage.
  */
 export function createNameTable({ maxNames, maxNameBytes }: NameTableOptions): NameTable {
+  /** Unknown to those who name topics. */
+  const seed = Math.floor(Math.random() * 2 ** 32);
   let bytesOfNames = new Uint8Array(16_384);
   /** Where each name ends in bytesOfNames; it begins where the one before it ends. */
   let ends = new Int32Array(512);
@@ -74,7 +76,7 @@ export function createNameTable({ maxNames, maxNameBytes }: NameTableOptions): N
 
   return {
     intern(bytes, start, end) {
-      const hash = hashOf(bytes, start, end);
+      const hash = hashOf(seed, bytes, start, end);
       const known = (slots[findSlot(hash, bytes, start, end)] ?? 0) - 1;
       if (known !== -1) return known;
       const isFit = end > start && end - start <= maxNameBytes && isUtf8(bytes.subarray(start, end));
@@ -90,18 +92,24 @@ export function createNameTable({ maxNames, maxNameBytes }: NameTableOptions): N
     },
     find(name) {
       const bytes = Buffer.from(name);
-      return (slots[findSlot(hashOf(bytes, 0, bytes.length), bytes, 0, bytes.length)] ?? 0) - 1;
+      return (slots[findSlot(hashOf(seed, bytes, 0, bytes.length), bytes, 0, bytes.length)] ?? 0) - 1;
     },
     name: (index) => Buffer.from(bytesOfNames.buffer, startOf(index), (ends[index] ?? 0) - startOf(index)).toString(),
     size: () => size,
   };
 }
 
-/** FNV-1a. */
-function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c9dc5;
-  for (let at = start; at < end; at += 1) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
-  return hash ^ (hash >>> 15);
+/**
+ * FNV-1a from a secret start, with a shift after each byte: without either, names can be worked out that all have one hash,
+ * and each would be compared with all others in each reading.
+ */
+function hashOf(seed: number, bytes: Uint8Array, start: number, end: number): number {
+  let hash = seed;
+  for (let at = start; at < end; at += 1) {
+    hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
+    hash ^= hash >>> 15;
+  }
+  return hash;
 }
 
 function grown(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
