@@ -1,6 +1,6 @@
 /** manifests/agent on brokers as Danube's chart makes them: built by kubectl, judged by the real API server. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
@@ -61,6 +61,7 @@ beforeAll(async () => {
   await applyManifests(plane.adminKubeconfig, [
     securedNamespace(namespace, 'baseline'),
     securedNamespace('strict', 'restricted'),
+    securedNamespace('danube', 'baseline'),
   ]);
 });
 
@@ -138,6 +139,28 @@ describe('the component', () => {
 
     expect(await dryRun('strict', alone)).toMatchObject({ kind: 'Pod' });
     await expect(dryRun('strict', { ...alone, hostPID: true })).rejects.toThrow('violates PodSecurity "restricted');
+  });
+
+  it("comes with what Helm makes of Danube's chart, by the commands of docs/agent.md", async () => {
+    const folder = join(plane.dir, 'helm');
+    const programs = join(folder, 'bin');
+    cpSync(component, join(folder, 'manifests/agent'), { recursive: true });
+    mkdirSync(programs);
+    symlinkSync(plane.assets.kubectl, join(programs, 'kubectl'));
+    writeFileSync(join(folder, 'chart.yaml'), stringify(statefulSet));
+    writeFileSync(join(programs, 'helm'), '#!/bin/sh\ncat chart.yaml\n', { mode: 0o755 });
+    const page = readFileSync(join(import.meta.dirname, '../../docs/agent.md'), 'utf8');
+    const commands = /```sh\n(mkdir agent.*?)```/s.exec(page)?.[1] ?? '';
+
+    execFileSync('sh', ['-euc', commands], {
+      cwd: folder,
+      env: { PATH: `${programs}:${process.env.PATH}`, KUBECONFIG: plane.adminKubeconfig },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+
+    expect(await client.raw('GET', '/apis/apps/v1/namespaces/danube/statefulsets/danube-core-broker')).toMatchObject({
+      spec: { template: { spec: { initContainers: [{ name: 'load-agent' }] } } },
+    });
   });
 
   it('lets the operator find the agent', async () => {
