@@ -148,6 +148,7 @@ function factsOf(id: string): BrokerFacts {
     deleting: false,
     ready: true,
     persistentVolume: false,
+    hostNetwork: false,
     container: undefined,
   };
   return { id, pod, liveness: { state: 'Live' }, mode: 'active', accepting: true };

@@ -55,7 +55,7 @@ export function judgeAgent(record: AgentRecord | undefined, pod: BrokerPod | und
     const why = failure === undefined ? '' : `: ${failure.message}`;
     return refuse('NoAgent', `no agent has answered at Pod ${pod.name}${why}`);
   }
-  const { last } = record;
+  const last = { ...record.last, sample: ownFigures(record.last.sample, pod) };
   return (
     judgeAge(last, record, now) ??
     judgeClock(last) ??
@@ -65,6 +65,13 @@ export function judgeAgent(record: AgentRecord | undefined, pod: BrokerPod | und
     judgeFigures(last, pod.container?.limits) ?? { usable: true, sample: last.sample }
   );
 }
+
+/** The sample without what is not the broker's own: in the network of its node, all traffic of the node is seen. */
+export function ownFigures(sample: AgentSample, pod: BrokerPod): AgentSample {
+  return pod.hostNetwork ? { ...sample, network: UNKNOWN_NETWORK } : sample;
+}
+
+const UNKNOWN_NETWORK = { source: null, receivedBytesPerSecond: null, sentBytesPerSecond: null, errorsPerSecond: null };
 
 function judgeAge({ sample, seenAt, aheadMs, isFollowing }: SeenSample, { failure }: AgentRecord, now: number) {
   const ageMs = now - seenAt;

@@ -5,9 +5,9 @@ import { type AgentParts, at, buildAgent, buildSnapshot } from './snapshot-build
 
 const [POD] = buildSnapshot({ pods: [{ name: 'danube-0', container: { runningSince: 0 } }] }).pods;
 
-function figuresOf(parts: AgentParts): BrokerFigures {
+function figuresOf(parts: AgentParts, pod = POD): BrokerFigures {
   const record = buildAgent(parts, 1000);
-  return brokerFigures({ agent: record.last, judgement: judgeAgent(record, POD, at(1000)), report: undefined });
+  return brokerFigures({ pod, agent: record.last, judgement: judgeAgent(record, pod, at(1000)), report: undefined });
 }
 
 const known = { cpuCores: 0.5, cpuLimitCores: 2, memoryBytes: 300e6, memoryLimitBytes: 1024 ** 3 };
@@ -17,6 +17,17 @@ describe('the figures of a broker', () => {
     const figures = figuresOf({ ...known, seenAt: 995, sample: { observedAt: at(900) } });
 
     expect(figures.usage?.observedAt).toBe(new Date(at(995)).toISOString());
+  });
+
+  it.each([1000, 900])('leave out the traffic of the node, whose network the Pod has', (seenAt) => {
+    const own = figuresOf({ ...known, seenAt });
+    const ofNode = figuresOf({ ...known, seenAt }, POD && { ...POD, hostNetwork: true });
+
+    expect(own.usage).toMatchObject({ cpuCores: 0.5, networkSentBytesPerSecond: 3000, sources: { network: 'proc' } });
+    expect(own.display?.out).toBeDefined();
+    expect(ofNode.usage).toMatchObject({ cpuCores: 0.5 });
+    expect(JSON.stringify(ofNode.usage)).not.toContain('network');
+    expect(ofNode.display?.out).toBeUndefined();
   });
 
   it('leave out what is unknown', () => {

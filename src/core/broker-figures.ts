@@ -1,8 +1,8 @@
 /** What a broker uses and may use, as its BrokerLoad shows it: rounded, in its units, and only what is known. */
 import type { BrokerLoadStatus } from '../api/broker-load.ts';
-import type { Judgement } from './agent-judgement.ts';
+import { type Judgement, ownFigures } from './agent-judgement.ts';
 import type { AgentSample, BusyTopic, SeenSample } from './agent-record.ts';
-import type { BrokerReport } from './snapshot.ts';
+import type { BrokerPod, BrokerReport } from './snapshot.ts';
 
 export type BrokerFigures = Pick<
   BrokerLoadStatus,
@@ -10,6 +10,7 @@ export type BrokerFigures = Pick<
 >;
 
 export interface FigureSources {
+  readonly pod: BrokerPod | undefined;
   readonly agent: SeenSample | undefined;
   readonly judgement: Judgement;
   /** The broker's own. */
@@ -17,8 +18,9 @@ export interface FigureSources {
 }
 
 /** The last figures stay while they are only old; those that may be false are not shown at all. */
-export function brokerFigures({ agent, judgement, report }: FigureSources): BrokerFigures {
-  const shown = judgement.usable || judgement.reason === 'Stale' ? agent : undefined;
+export function brokerFigures({ pod, agent, judgement, report }: FigureSources): BrokerFigures {
+  const isShown = judgement.usable || judgement.reason === 'Stale';
+  const shown = isShown && agent && pod ? { ...agent, sample: ownFigures(agent.sample, pod) } : undefined;
   const topics = shown?.sample.topics ?? undefined;
   const rates = {
     ...(report !== undefined && {

@@ -281,6 +281,7 @@ function buildPod({ name, container, ...rest }: PodParts): BrokerPod {
     ready: true,
     labels: {},
     persistentVolume: false,
+    hostNetwork: false,
     ...rest,
     container: container && buildContainer(name, container),
   };

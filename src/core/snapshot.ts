@@ -139,6 +139,8 @@ export interface BrokerPod {
   readonly ready: boolean;
   /** Its disk outlives the Pod (a persistent volume claim). */
   readonly persistentVolume: boolean;
+  /** It has the network of its node, so what an agent sees of traffic is the node's. */
+  readonly hostNetwork: boolean;
   readonly container: BrokerContainer | undefined;
 }
 

@@ -77,7 +77,7 @@ export function brokerLoadStatus(
     ...(brokerID !== undefined && { brokerID }),
     ...(brokerURL !== undefined && { brokerURL }),
     ...(state !== undefined && { state }),
-    ...brokerFigures({ agent: agent?.last, judgement, report }),
+    ...brokerFigures({ pod, agent: agent?.last, judgement, report }),
     topics: brokerID === undefined ? 0 : (snapshot.metadata.topicsOf.get(brokerID)?.size ?? 0),
     ...(rank !== undefined && { score: rank.score, rank: rank.rank }),
   };

@@ -79,6 +79,7 @@ describe('a Pod of a broker', () => {
       deleting: false,
       ready: true,
       persistentVolume: true,
+      hostNetwork: false,
       container: {
         id: 'containerd://bbbb',
         restartCount: 1,
@@ -128,6 +129,10 @@ describe('a Pod of a broker', () => {
         limits: { cpuCores: undefined, memoryBytes: undefined },
       },
     );
+  });
+
+  it('may have the network of its node', () => {
+    expect(toBrokerPod({ ...running, spec: { ...running.spec, hostNetwork: true } }).hostNetwork).toBe(true);
   });
 
   it('is being deleted once it has a time of deletion', () => {

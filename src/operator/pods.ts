@@ -22,6 +22,7 @@ interface ContainerSpec {
 
 export interface Pod extends KubeObject {
   readonly spec?: {
+    readonly hostNetwork?: boolean;
     readonly containers: readonly ContainerSpec[];
     readonly initContainers?: readonly ContainerSpec[];
     readonly volumes?: readonly { readonly persistentVolumeClaim?: unknown }[];
@@ -54,6 +55,7 @@ export function toBrokerPod(pod: Pod): BrokerPod {
     deleting: pod.metadata.deletionTimestamp !== undefined,
     ready: pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
     persistentVolume: pod.spec?.volumes?.some((volume) => volume.persistentVolumeClaim !== undefined) ?? false,
+    hostNetwork: pod.spec?.hostNetwork ?? false,
     container: brokerContainer(pod),
   };
 }

@@ -30,6 +30,18 @@ describe('what the agents say', () => {
     expect(readings.has('uid-of-silent')).toBe(false);
   });
 
+  it('does not hold the traffic of a node whose network the Pod has', () => {
+    const shared = buildSnapshot({
+      pods: [{ name: 'p', container: { runningSince: 0 }, hostNetwork: true }],
+      agents: { p: { cpuCores: 0.5, cpuLimitCores: 2 } },
+    });
+
+    expect(readingsOf(shared).get('uid-of-p')).toMatchObject({
+      usable: true,
+      sample: { cpu: { cores: 0.5 }, network: { receivedBytesPerSecond: null, sentBytesPerSecond: null } },
+    });
+  });
+
   it('of topics is of the broker that runs in the Pod now, not of one that ran there before', () => {
     const restarted = buildSnapshot({
       pods: [{ name: 'p', container: { runningSince: 0, restartCount: 1 } }],

@@ -1,5 +1,5 @@
 /** What the agents of a snapshot say, for the load model: the last sample of each, and whether it is to be believed. */
-import { judgeAgent } from '../agent-judgement.ts';
+import { judgeAgent, ownFigures } from '../agent-judgement.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { Reading } from './model.ts';
 
@@ -16,7 +16,7 @@ export function readingsOf({
       const judgement = judgeAgent(agent, pod, now);
       const { sample, seenAt } = agent.last;
       const usable = judgement.usable || `${judgement.reason}: ${judgement.message}`;
-      return [[pod.uid, { sample, seenAt, usable }]];
+      return [[pod.uid, { sample: ownFigures(sample, pod), seenAt, usable }]];
     }),
   );
 }
