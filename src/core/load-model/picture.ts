@@ -43,6 +43,9 @@ export interface LoadPicture {
   readonly reliable: Uint8Array;
   /** Per topic: producers and consumers; where they are unknown 1, so that clients that nobody knows of are not cut off. */
   readonly connections: Float64Array;
+  /** Per topic, as of the look: seconds since it was created, and since it last moved; infinite where that was before the first look. */
+  readonly ageSeconds: Float64Array;
+  readonly movedSecondsAgo: Float64Array;
   readonly unplanned: readonly Unplanned[];
   readonly brokers: readonly BrokerLoadFigures[];
 }
@@ -81,6 +84,8 @@ export function takePicture(look: Look, options: PictureOptions = {}): LoadPictu
     topicNumbers: table.numbers,
     reliable: table.reliable,
     connections: table.connections,
+    ageSeconds: table.ageSeconds,
+    movedSecondsAgo: table.movedSecondsAgo,
     unplanned: judged.filter((it) => 'reason' in it),
     brokers: describeBrokers(rows, input, isKnown),
   };

@@ -24,6 +24,9 @@ type Columns = { readonly [name in keyof TopicFigures]: Float32Array };
 export interface TopicColumns extends Columns {
   /** Slot of the broker that has the topic alone, `NOBODY`, or `UNSEEN` for a topic that is new here. */
   readonly owner: Int32Array;
+  /** When it was first seen, and when it last came from one broker to another: epoch seconds; 0 = before anybody looked. */
+  readonly appearedAt: Uint32Array;
+  readonly movedAt: Uint32Array;
   /** Which pass last brought figures of the topic. */
   readonly pass: Int32Array;
   readonly numbers: TopicNumbers;
@@ -40,6 +43,8 @@ export function columnsFor(numbers: TopicNumbers, before: TopicColumns | undefin
   const columns: TopicColumns = {
     numbers,
     owner: new Int32Array(room).fill(UNSEEN),
+    appearedAt: new Uint32Array(room),
+    movedAt: new Uint32Array(room),
     pass: new Int32Array(room),
     messagesIn: unknown(room),
     bytesIn: unknown(room),
@@ -54,6 +59,8 @@ export function columnsFor(numbers: TopicNumbers, before: TopicColumns | undefin
     const old = same ? number : before.numbers.numberOf(numbers.nameOf(number));
     if (old === undefined || old >= before.owner.length) continue;
     columns.owner[number] = before.owner[old] as number;
+    columns.appearedAt[number] = before.appearedAt[old] as number;
+    columns.movedAt[number] = before.movedAt[old] as number;
     columns.pass[number] = before.pass[old] as number;
     for (const name of FIGURES) columns[name][number] = before[name][old] as number;
   }

@@ -14,6 +14,9 @@ export interface TopicRows {
   readonly reliable: Uint8Array;
   /** Where they are unknown 1: clients that nobody knows of must not be cut off for it. */
   readonly connections: Float64Array;
+  /** Seconds since it was created, and since it last moved; infinite where that was before anybody looked. */
+  readonly ageSeconds: Float64Array;
+  readonly movedSecondsAgo: Float64Array;
   /** 0 = it may move, n = `reasons[n - 1]`. */
   readonly immovable: Uint8Array;
   readonly reasons: readonly string[];
@@ -70,6 +73,8 @@ export function topicRows({ look, rows, planned, isKnown, whyImmovable }: TopicR
     table.reliable[topic] = Number(numbers.isReliable(number));
     const connections = columns.connections[number] as number;
     table.connections[topic] = Number.isNaN(connections) ? 1 : connections;
+    table.ageSeconds[topic] = secondsSince(columns.appearedAt[number] as number, look.observation.now);
+    table.movedSecondsAgo[topic] = secondsSince(columns.movedAt[number] as number, look.observation.now);
     const reason = whyImmovable(number) ?? (isUsable ? undefined : METRICS_UNUSABLE);
     if (reason !== undefined) table.immovable[topic] = codeOf(reason, reasons);
     for (let index = 0; isUsable && index < resources.length; index++) {
@@ -100,6 +105,10 @@ function loadOf(
   }
 }
 
+function secondsSince(epochSeconds: number, now: number): number {
+  return epochSeconds === 0 ? Number.POSITIVE_INFINITY : Math.max(0, now / 1000 - epochSeconds);
+}
+
 function orZero(figure: number | undefined): number {
   return figure === undefined || Number.isNaN(figure) ? 0 : figure;
 }
@@ -119,6 +128,8 @@ function tableFor(topics: number, width: number, reasons: readonly string[]): To
     loads: new Float64Array(topics * width),
     reliable: new Uint8Array(topics),
     connections: new Float64Array(topics),
+    ageSeconds: new Float64Array(topics).fill(Number.POSITIVE_INFINITY),
+    movedSecondsAgo: new Float64Array(topics).fill(Number.POSITIVE_INFINITY),
     immovable: new Uint8Array(topics),
     reasons,
   };
