@@ -95,9 +95,9 @@ export interface ResourceFigures {
 }
 
 export interface PlanBounds {
-  /** Per resource, the lowest max/mean that any plan can reach. */
+  /** Per resource, the lowest max/mean that any plan can reach that follows the hard rules wherever it can. */
   readonly balance: readonly number[];
-  /** The fewest moves of any plan that ends as balanced as this one, or leaves no more brokers outside the band. */
+  /** The fewest moves of any plan that leaves no level further out than the furthest of this one, and no more brokers outside the band. */
   readonly moves: number;
 }
 
