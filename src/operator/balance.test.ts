@@ -21,9 +21,9 @@ const BROKERS = ['1', '2', '3'];
  * Three brokers with 30 topics each; those of the first take three times the traffic while it is hot. The first look cannot know
  * whose figures those are, the present processes' or earlier ones', so what must last counts from the second.
  */
-function clusterAt(second: number, isHot = true, ids: readonly string[] = BROKERS): Cluster {
+function clusterAt(second: number, isHot = true, ids: readonly string[] = BROKERS, topics = 30): Cluster {
   const trafficOf = (broker: string) => (isHot && broker === '1' ? 300_000 : 100_000);
-  const topicsOf = (broker: string) => Array.from({ length: 30 }, (_, index) => `/default/${broker}-${index}`);
+  const topicsOf = (broker: string) => Array.from({ length: topics }, (_, index) => `/default/${broker}-${index}`);
   const snapshot = buildSnapshot({
     now: second,
     brokers: ids.map((id) => ({
@@ -50,12 +50,15 @@ function clusterAt(second: number, isHot = true, ids: readonly string[] = BROKER
 /** Plans at once, here; `outcomes` replace what would come back. */
 function start(...outcomes: readonly PlanningOutcome[]) {
   const asked: string[][] = [];
+  const heldBack: string[][] = [];
   const waiting = [...outcomes];
   const watch = createBalanceWatch({
     policy: 'prod',
     planning: {
       async plan(input, { options }) {
         asked.push([...input.topics]);
+        const { of, reasons = [] } = input.immovable ?? {};
+        heldBack.push(input.topics.map((_, topic) => reasons[(of?.[topic] ?? 0) - 1] ?? ''));
         return waiting.shift() ?? { kind: 'Planned', plan: plan(input, options), planMs: 1 };
       },
     },
@@ -64,6 +67,7 @@ function start(...outcomes: readonly PlanningOutcome[]) {
   return {
     watch,
     asked,
+    heldBack,
     waiting,
     async lookFrom(first: number, last: number, { isHot = true, plans = true } = {}) {
       for (let second = first; second <= last; second += 10) await watch.look(clusterAt(second, isHot), spec, plans);
@@ -145,6 +149,21 @@ describe('a plan', () => {
     await watch.look(clusterAt(1100, true, ids), changed, true);
 
     expect(asked).toHaveLength(2);
+  });
+
+  it('holds back topics that are younger than the policy wants', async () => {
+    const { asked, heldBack, lookFrom, watch } = start();
+    await lookFrom(1000, 1090);
+    const { rebalance } = spec;
+    const patient = { ...spec, rebalance: { ...rebalance, limits: { ...rebalance.limits, minTopicAgeSeconds: 60 } } };
+
+    for (let second = 1100; second <= 1230; second += 10) {
+      await watch.look(clusterAt(second, true, BROKERS, 31), patient, true);
+    }
+
+    const young = asked[1]?.filter((_, topic) => heldBack[1]?.[topic] === 'TooYoung');
+    expect(young).toEqual(['/default/1-30', '/default/2-30', '/default/3-30']);
+    expect(heldBack[2]).not.toContain('TooYoung');
   });
 
   it('is dropped when its time is over and no other can be made', async () => {
