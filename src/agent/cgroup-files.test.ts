@@ -141,6 +141,19 @@ describe('io.stat', () => {
     });
   });
 
+  it('counts what a device passes on where it arrives', () => {
+    const text = `253:0 7:0 253:1 rbytes=100 wbytes=200 rios=3 wios=4 dbytes=0 dios=0
+8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0
+`;
+
+    expect(parseIoStat(text, (device) => device === '253:1')).toEqual({
+      readBytes: 1,
+      writtenBytes: 2,
+      reads: 3,
+      writes: 4,
+    });
+  });
+
   it('is empty before the first operation', () => {
     expect(parseIoStat('')).toEqual({ readBytes: 0, writtenBytes: 0, reads: 0, writes: 0 });
   });
@@ -165,6 +178,12 @@ Total 12291
 `;
 
     expect(parseBlkio(text)).toEqual({ read: 4097, write: 8194 });
+  });
+
+  it('counts what a device passes on where it arrives', () => {
+    const text = '253:1 Read 4096\n253:1 Write 1\n8:0 Read 4097\n8:0 Write 2\nTotal 8196\n';
+
+    expect(parseBlkio(text, (device) => device === '253:1')).toEqual({ read: 4097, write: 2 });
   });
 
   it('has at least a total', () => {

@@ -94,22 +94,29 @@ export interface DiskCounters {
   readonly writes: number;
 }
 
+/** Whether a device (`<major>:<minor>`) passes on what it gets to others, which count it again: LVM, dm-crypt, md. */
+export type IsStacked = (device: string) => boolean;
+
+const noneStacked: IsStacked = () => false;
+
 /**
- * io.stat (v2): a line `<major>:<minor> rbytes=… wbytes=… rios=… wios=… …` for each device, some without figures; none
+ * io.stat (v2), summed over devices but stacked ones: a line `<major>:<minor> rbytes=… wbytes=… rios=… wios=… …` for each device, some without figures; none
  * before the first operation.
  */
-export function parseIoStat(text: string): DiskCounters | null {
+export function parseIoStat(text: string, isStacked: IsStacked = noneStacked): DiskCounters | null {
   const sums = { rbytes: 0, wbytes: 0, rios: 0, wios: 0 };
+  let device = '';
   for (const line of text.split('\n')) {
     if (line === '') continue;
     // Kernels up to 5.15 leave out line feeds after devices without figures, so a line may hold several devices.
     for (const word of line.split(' ')) {
       const [key = '', value] = word.split('=', 2);
       if (value === undefined && !/^(\d+:\d+)?$/.test(word)) return null;
+      if (value === undefined && word !== '') device = word;
       if (!isIoKey(key)) continue;
       const count = parseCount(value);
       if (count === null) return null;
-      sums[key] += count;
+      if (!isStacked(device)) sums[key] += count;
     }
   }
   return { readBytes: sums.rbytes, writtenBytes: sums.wbytes, reads: sums.rios, writes: sums.wios };
@@ -119,14 +126,17 @@ function isIoKey(key: string): key is 'rbytes' | 'wbytes' | 'rios' | 'wios' {
   return key === 'rbytes' || key === 'wbytes' || key === 'rios' || key === 'wios';
 }
 
-/** `<major>:<minor> Read|Write <count>` lines of the blkio.throttle.io_* files (v1), summed over devices. */
-export function parseBlkio(text: string): { readonly read: number; readonly write: number } | null {
+/** `<major>:<minor> Read|Write <count>` lines of the blkio.throttle.io_* files (v1), summed over devices but stacked ones. */
+export function parseBlkio(
+  text: string,
+  isStacked: IsStacked = noneStacked,
+): { readonly read: number; readonly write: number } | null {
   const sums = { Read: 0, Write: 0 };
   let lines = 0;
-  for (const [, operation = '', digits] of text.matchAll(/^(?:\d+:\d+ )?([A-Z][a-z]+) (\d+)$/gm)) {
+  for (const [, device = '', operation = '', digits] of text.matchAll(/^(?:(\d+:\d+) )?([A-Z][a-z]+) (\d+)$/gm)) {
     const count = parseCount(digits);
     if (count === null) return null;
-    if (operation === 'Read' || operation === 'Write') sums[operation] += count;
+    if ((operation === 'Read' || operation === 'Write') && !isStacked(device)) sums[operation] += count;
     lines += 1;
   }
   // There is always a line `Total …`.

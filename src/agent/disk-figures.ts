@@ -1,8 +1,8 @@
 import type { DiskFigures, Source } from '../api/agent-report.ts';
 import { isProblem, type Problem } from '../api/problem.ts';
 import type { BrokerCgroups, CgroupDirectory } from './broker-cgroup.ts';
-import { type DiskCounters, parseBlkio, parseIoStat } from './cgroup-files.ts';
-import { readParsed } from './files.ts';
+import { type DiskCounters, type IsStacked, parseBlkio, parseIoStat } from './cgroup-files.ts';
+import { listDirectory, readParsed } from './files.ts';
 import { readPressure } from './pressure.ts';
 import { parseProcessIo } from './proc-files.ts';
 import type { Rates } from './rates.ts';
@@ -51,26 +51,42 @@ export function readDiskFigures(options: DiskOptions): DiskFigures {
 
 function count(options: DiskOptions): Counted | null {
   const disk = options.cgroups?.disk ?? null;
-  if (disk?.version === 2) return countByCgroup(disk) ?? countByProcess(options);
-  return countByProcess(options) ?? (disk && countByOldCgroup(disk));
+  const isStacked = createIsStacked(options.procRoot);
+  if (disk?.version === 2) return countByCgroup(disk, isStacked) ?? countByProcess(options);
+  return countByProcess(options) ?? (disk && countByOldCgroup(disk, isStacked));
 }
 
-function countByCgroup({ path }: CgroupDirectory): Counted | null {
-  const counters = readParsed(`${path}/io.stat`, parseIoStat);
+/** As sysfs says, where the agent's container has it; elsewhere no device is known to be stacked. */
+function createIsStacked(procRoot: string): IsStacked {
+  const known = new Map<string, boolean>();
+  return (device) => {
+    const below = known.get(device) ?? hasEntries(`${procRoot}/self/root/sys/dev/block/${device}/slaves`);
+    known.set(device, below);
+    return below;
+  };
+}
+
+function hasEntries(path: string): boolean {
+  const entries = listDirectory(path);
+  return !isProblem(entries) && entries.length > 0;
+}
+
+function countByCgroup({ path }: CgroupDirectory, isStacked: IsStacked): Counted | null {
+  const counters = readParsed(`${path}/io.stat`, (text) => parseIoStat(text, isStacked));
   return isProblem(counters) ? null : { source: 'cgroup-v2', series: path, counters };
 }
 
-function countByOldCgroup({ path }: CgroupDirectory): Counted | null {
-  const counters = readBlkio(path);
+function countByOldCgroup({ path }: CgroupDirectory, isStacked: IsStacked): Counted | null {
+  const counters = readBlkio(path, isStacked);
   if (isProblem(counters) || Object.values(counters).every((it) => it === 0)) return null;
   const writes = counters.writes === 0 ? { writtenBytes: null, writes: null } : {};
   return { source: 'cgroup-v1', series: path, counters: { ...counters, ...writes } };
 }
 
-function readBlkio(path: string): DiskCounters | Problem {
-  const bytes = readParsed(`${path}/blkio.throttle.io_service_bytes_recursive`, parseBlkio);
+function readBlkio(path: string, isStacked: IsStacked): DiskCounters | Problem {
+  const bytes = readParsed(`${path}/blkio.throttle.io_service_bytes_recursive`, (text) => parseBlkio(text, isStacked));
   if (isProblem(bytes)) return bytes;
-  const operations = readParsed(`${path}/blkio.throttle.io_serviced_recursive`, parseBlkio);
+  const operations = readParsed(`${path}/blkio.throttle.io_serviced_recursive`, (text) => parseBlkio(text, isStacked));
   if (isProblem(operations)) return operations;
   return {
     readBytes: bytes.read,

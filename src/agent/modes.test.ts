@@ -273,6 +273,30 @@ describe('writes that the page cache makes later, which cgroup v1 does not count
   });
 });
 
+describe('a volume on a logical, encrypted or mirrored device', () => {
+  it.each(kernels.filter((it) => it.v2Folder === '').map((kernel) => [kernel.name, kernel] as const))(
+    'has its bytes counted once, on the disk below: %s',
+    (_, kernel) => {
+      neighbour.arrange(kernel);
+      const write = (writtenBytes: number): void => {
+        const figures = `rbytes=0 wbytes=${writtenBytes} rios=0 wios=1 dbytes=0 dios=0\n`;
+        machine.write({
+          ...containerFiles(kernel, { root: '/sys/fs/cgroup', path: '', pids: [pid], figures: idleFigures }),
+          '/sys/fs/cgroup/io.stat': `253:0 ${figures}8:0 ${figures}`,
+        });
+      };
+      machine.write({ '/sys/dev/block/253:0/slaves/sda/dev': '8:0\n', '/sys/dev/block/8:0/dev': '8:0\n' });
+      write(4_096);
+      const sample = createModeSampler();
+      sample();
+      elapsedMilliseconds += 2000;
+      write(4_096 + 8_192);
+
+      expect(sample().disk.writeBytesPerSecond).toBe(4_096);
+    },
+  );
+});
+
 describe('an agent that would measure itself', () => {
   const v2 = kernels.at(-1) as FakeKernel;
 
