@@ -27,7 +27,7 @@ export function createCannedServer(latest: () => AgentReport): Server {
       readings: () => latest().sequence,
       skippedLines: () => 0,
     },
-    drainWait: { sayDone: () => undefined, wait: () => ({ problem: 'nothing is drained here' }) },
+    drainWait: { sayDone: () => undefined, wait: async () => ({ drained: false, why: 'TimeUp', waitedSeconds: 0 }) },
   });
 }
 
