@@ -37,10 +37,11 @@ export interface FindBrokerOptions extends BrokerTraits {
 
 /**
  * Finds the broker by the socket that listens on its address, by its name, or by the name of its cgroup. Works wherever
- * the agent sees the broker's processes (and, for the address, shares its network): in its container, with
- * shareProcessNamespace, or with the processes of the host.
+ * the agent sees the broker's processes (and, for the address, shares its network): in its container, or with
+ * shareProcessNamespace.
  *
- * When several processes are meant (a parent that handed its socket down), the oldest is the broker.
+ * When several processes are meant (a parent that handed its socket down), the oldest is the broker. So the processes of
+ * the whole node (hostPID) are no way: the oldest may be another Pod's broker.
  */
 export function findBroker(options: FindBrokerOptions): BrokerProcess | Problem {
   const { procRoot, ownPid, address } = options;

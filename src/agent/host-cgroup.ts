@@ -51,7 +51,7 @@ export function lookUpOnHost(options: HostLookupOptions): HostLookup | Problem {
     level = next;
   }
   return {
-    problem: `no container in ${pod} lists the broker's pid ${pid}; the agent must see the broker's process: set shareProcessNamespace: true (or hostPID: true) in the Pod`,
+    problem: `no container in ${pod} lists the broker's pid ${pid}; the agent must see the broker's process: set shareProcessNamespace: true in the Pod`,
   };
 }
 

@@ -410,7 +410,7 @@ describe('the cgroups of another', () => {
 
     expect(createModeSampler({ hostCgroupRoot: `${machine.procRoot}/../host/cgroup` })().identity).toEqual({
       state: 'unproven',
-      reason: expect.stringContaining('shareProcessNamespace: true (or hostPID: true)'),
+      reason: expect.stringMatching(/set shareProcessNamespace: true in the Pod$/),
     });
   });
 
