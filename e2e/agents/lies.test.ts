@@ -62,6 +62,16 @@ const LIES: Readonly<Record<string, Lie>> = {
     reason: 'Implausible',
     message: /9 cores .*more than the 8 of the node/,
   },
+  'averages-more-than-there-is': {
+    tell: (truth) => ({ ...truth, cpu: { ...truth.cpu, averageCores: 1e9 } }),
+    reason: 'Implausible',
+    message: /1000000000 cores on average in use are more than the 8 of the node/,
+  },
+  'sends-more-than-any-machine': {
+    tell: (truth) => ({ ...truth, network: { ...truth.network, sentBytesPerSecond: 1e300 } }),
+    reason: 'Implausible',
+    message: /network.sentBytesPerSecond is 1e\+300/,
+  },
   'speaks-another-version': {
     tell: (truth) => ({ ...truth, version: 1 }) as unknown as AgentReport,
     reason: 'Implausible',
@@ -270,8 +280,8 @@ describe('a broker whose agent is not believed', () => {
       reason: 'Unusable',
       message: expect.stringMatching(
         LONG
-          ? /5 Implausible \(counts-back, .*2 WrongCgroup \(.*1 Stale \(never-changes\)/
-          : /5 Implausible \(counts-back, .*2 WrongCgroup \(/,
+          ? /7 Implausible \(averages-more-than-there-is, .*2 WrongCgroup \(.*1 Stale \(never-changes\)/
+          : /7 Implausible \(averages-more-than-there-is, .*2 WrongCgroup \(/,
       ),
     });
   });

@@ -19,7 +19,10 @@ describe('the figures of a broker', () => {
     expect(figures.usage?.observedAt).toBe(new Date(at(995)).toISOString());
   });
 
-  it.each([1000, 900])('leave out the traffic of the node, whose network the Pod has', (seenAt) => {
+  it.each([
+    ['fresh', 1000],
+    ['old', 900],
+  ])('leave out the traffic of the node, whose network the Pod has, when they are %s', (_age, seenAt) => {
     const own = figuresOf({ ...known, seenAt });
     const ofNode = figuresOf({ ...known, seenAt }, POD && { ...POD, hostNetwork: true });
 
