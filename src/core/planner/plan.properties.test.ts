@@ -10,7 +10,8 @@ interface Case {
   readonly options: PlanOptions;
 }
 
-const RUNS = 400;
+/** Clusters for each property. */
+const RUNS = process.env.TEST_TIER === 'full' ? 2_000 : 400;
 
 const caseArbitrary: fc.Arbitrary<Case> = fc
   .record({
