@@ -45,6 +45,7 @@ export interface BalanceWatch {
 /** A plan is of its moment: after this long it is made anew; one without moves sooner, since what kept it from any may be over. */
 const PLAN_KEPT_MS = 120_000;
 const EMPTY_PLAN_KEPT_MS = 30_000;
+const KNOWN_CHANGES_MS = 30_000;
 /** A thousand brokers with a million topics take a second; what there is after ten is better than nothing. */
 const PLAN_DEADLINE_MS = 10_000;
 
@@ -53,7 +54,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
   const stopped = new AbortController();
   let state: DetectionState = new Map();
   let last: { readonly picture: LoadPicture; readonly detection: Detection; readonly balance: Balance } | undefined;
-  let made: (NonNullable<PlanningFacts['made']> & { readonly basis: PlanBasis }) | undefined;
+  let made: Made | undefined;
   let isPlanning = false;
 
   async function plan({ snapshot }: Cluster, spec: EffectiveSpec): Promise<void> {
@@ -78,7 +79,9 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
       return;
     }
     const expiresAt = snapshot.now + (outcome.plan.moves.length > 0 ? PLAN_KEPT_MS : EMPTY_PLAN_KEPT_MS);
-    made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis: basisOf(picture, spec) };
+    const known = knownBrokers(picture);
+    const basis = basisOf(picture, spec);
+    made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: snapshot.now };
     const { moves, bounds, bindingConstraint, hash } = outcome.plan;
     const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
     log.info({ policy, hash, ...facts, bindingConstraint }, 'made a plan');
@@ -86,7 +89,10 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
 
   /** Whether the plan that there is still does: it is young, and the policy and the brokers are those that it was made for. */
   function counts(now: number, picture: LoadPicture, spec: EffectiveSpec): boolean {
-    return made !== undefined && made.expiresAt > now && isDeepStrictEqual(made.basis, basisOf(picture, spec));
+    if (made === undefined || made.expiresAt <= now || !isDeepStrictEqual(made.basis, basisOf(picture, spec)))
+      return false;
+    // Brokers whose figures come or go change what a plan could do, and break nothing: that can wait a moment.
+    return now - made.madeAt < KNOWN_CHANGES_MS || isDeepStrictEqual(made.known, knownBrokers(picture));
   }
 
   return {
@@ -135,6 +141,17 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
 
     stop: () => stopped.abort(),
   };
+}
+
+type Made = NonNullable<PlanningFacts['made']> & {
+  readonly basis: PlanBasis;
+  readonly known: ReadonlySet<string>;
+  readonly madeAt: number;
+};
+
+/** Brokers that take part in moves for balance. */
+function knownBrokers({ brokers }: LoadPicture): ReadonlySet<string> {
+  return new Set(brokers.filter(({ isKnown }) => isKnown).map(({ broker }) => broker));
 }
 
 /** What a plan was made for. When one of these changes, it may break a rule or move topics to a broker that is gone. */
