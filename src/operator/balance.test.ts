@@ -151,6 +151,26 @@ describe('a plan', () => {
     expect(asked).toHaveLength(2);
   });
 
+  it('is made anew half a minute later at the earliest when the figures of a broker have come', async () => {
+    const { asked, watch } = start();
+    const lookFrom = async (first: number, last: number, isBlind: boolean) => {
+      for (let second = first; second <= last; second += 10) {
+        const { snapshot, brokers } = clusterAt(second);
+        const agents = new Map(snapshot.agents);
+        if (isBlind) agents.delete('uid-of-danube-3');
+        await watch.look({ snapshot: { ...snapshot, agents }, brokers }, spec, true);
+      }
+    };
+    await lookFrom(1000, 1070, true);
+    expect(asked).toHaveLength(1);
+
+    await lookFrom(1080, 1090, false);
+    expect(asked).toHaveLength(1);
+    await lookFrom(1100, 1120, false);
+
+    expect(asked).toHaveLength(2);
+  });
+
   it('holds back topics that are younger than the policy wants', async () => {
     const { asked, heldBack, lookFrom, watch } = start();
     await lookFrom(1000, 1090);
