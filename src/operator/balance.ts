@@ -42,9 +42,9 @@ export interface BalanceWatch {
   stop(): void;
 }
 
-/** A plan is of its moment: after this long it is made anew; one without moves sooner, since what kept it from any may be over. */
+/** A plan is of its moment: after this long it is made anew; one that does not reach the band sooner, since what kept it may be over. */
 const PLAN_KEPT_MS = 120_000;
-const EMPTY_PLAN_KEPT_MS = 30_000;
+const PLAN_SHORT_OF_BAND_KEPT_MS = 30_000;
 const KNOWN_CHANGES_MS = 30_000;
 /** A thousand brokers with a million topics take a second; what there is after ten is better than nothing. */
 const PLAN_DEADLINE_MS = 10_000;
@@ -78,7 +78,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
       made = undefined;
       return;
     }
-    const expiresAt = snapshot.now + (outcome.plan.moves.length > 0 ? PLAN_KEPT_MS : EMPTY_PLAN_KEPT_MS);
+    const expiresAt = snapshot.now + (outcome.plan.inBand ? PLAN_KEPT_MS : PLAN_SHORT_OF_BAND_KEPT_MS);
     const known = knownBrokers(picture);
     const basis = basisOf(picture, spec);
     made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: snapshot.now };
