@@ -1,14 +1,8 @@
 /** What a policy makes of a snapshot: the planner's input and options, with a reason for every topic that it holds back. */
 import type { EffectiveRebalance, PlacementRuleSpec } from '../../api/rebalance.ts';
-import {
-  BrokerRole,
-  type PlacementRule,
-  type PlanMode,
-  type PlannerInput,
-  type PlanOptions,
-} from '../planner/input.ts';
-import { ruleByLabels } from '../planner/labels.ts';
+import { BrokerRole, type PlanMode, type PlannerInput, type PlanOptions } from '../planner/input.ts';
 import type { PlannerSnapshot } from '../planner/snapshot-reader.ts';
+import { compileRules, rulesOnBrokers } from './placement-rules.ts';
 import { createTopicMatcher } from './topic-patterns.ts';
 
 export interface PolicyInput {
@@ -119,63 +113,27 @@ function costsOf({ reliable, connections }: PlannerSnapshot): Float64Array | und
   return costs.some((cost) => cost !== 1) ? costs : undefined;
 }
 
-/**
- * A topic has one rule in the planner: the brokers that all of its Required rules allow, of which those are preferred that all of its
- * Preferred rules name. A preference that no broker can meet is none.
- */
 function placementOf(
-  snapshot: PlannerSnapshot,
+  { input, labels }: PlannerSnapshot,
   rules: readonly PlacementRuleSpec[],
   roles: Uint8Array,
   notes: string[],
 ): NonNullable<PlannerInput['placement']> {
-  const { topics } = snapshot.input;
-  const compiled = rules.map((rule) => ({
-    rule,
-    covers: createTopicMatcher(rule.topicPatterns),
-    allowed: ruleByLabels(rule.name, snapshot.labels, rule.brokerSelector.matchLabels).allowed,
-  }));
-  const combined: PlacementRule[] = [];
-  const indexOf = new Map<string, number>();
-  const covered = new Set<number>();
-  const of = new Int32Array(topics.length).fill(-1);
-  for (const [topic, name] of topics.entries()) {
-    const matching = [...compiled.keys()].filter((index) => compiled[index]?.covers(name));
-    if (matching.length === 0) continue;
-    const key = matching.join();
-    let index = indexOf.get(key);
-    if (index === undefined) {
-      for (const rule of matching) covered.add(rule);
-      index =
-        combined.push(
-          combine(
-            compiled.filter((_, rule) => matching.includes(rule)),
-            roles,
-          ),
-        ) - 1;
-      indexOf.set(key, index);
-    }
-    of[topic] = index;
+  const onBrokers = rulesOnBrokers(compileRules(rules), {
+    labels,
+    takes: (broker) => roles[broker] === BrokerRole.Active,
+  });
+  const of = Int32Array.from(input.topics, (topic) => onBrokers.of(topic)?.index ?? -1);
+  for (const { rule, isUsed, brokers } of onBrokers.usage) {
+    if (!isUsed) notes.push(`rule ${rule.name} covers no topic`);
+    else if (brokers === 0) notes.push(`rule ${rule.name} selects no broker: check its labels`);
   }
-  for (const [index, { rule, allowed }] of compiled.entries()) {
-    if (!covered.has(index)) notes.push(`rule ${rule.name} covers no topic`);
-    else if (!allowed.includes(1)) notes.push(`rule ${rule.name} selects no broker: check its labels`);
-  }
-  return { of, rules: combined };
-}
-
-interface CompiledRule {
-  readonly rule: PlacementRuleSpec;
-  readonly allowed: Uint8Array;
-}
-
-function combine(rules: readonly CompiledRule[], roles: Uint8Array): PlacementRule {
-  const required = rules.filter(({ rule }) => rule.enforcement !== 'Preferred');
-  const allowed = roles.map((_, broker) => Number(required.every((rule) => rule.allowed[broker] === 1)));
-  const preferred = allowed.map((own, broker) =>
-    Number(own === 1 && rules.every((rule) => rule.allowed[broker] === 1)),
-  );
-  const isPossible = preferred.some((own, broker) => own === 1 && roles[broker] === BrokerRole.Active);
-  const name = rules.map(({ rule }) => rule.name).join(' and ');
-  return { name, allowed, ...(required.length < rules.length && isPossible && { preferred }) };
+  return {
+    of,
+    rules: onBrokers.combinations.map(({ name, allowed, preferred }) => ({
+      name,
+      allowed,
+      ...(preferred !== undefined && { preferred }),
+    })),
+  };
 }

@@ -7,19 +7,39 @@ const PARTITION = /-part-\d+$/;
 
 /** Asks whether a topic matches any of the patterns, in time linear in the length of its name: nothing is tried twice. */
 export function createTopicMatcher(patterns: readonly string[]): (topic: string) => boolean {
-  if (patterns.length === 0) return () => false;
-  const compiled = patterns.map(compilePattern);
+  const listsOf = createListMatcher([patterns]);
+  return (topic) => listsOf(topic) !== 0;
+}
+
+/** Bits of a number in JavaScript, but for the sign. */
+const MOST_LISTS = 31;
+
+/** Asks which of at most 31 lists of patterns cover a topic: bit n is set if list n does. A topic's name is taken apart once for all. */
+export function createListMatcher(lists: readonly (readonly string[])[]): (topic: string) => number {
+  if (lists.length > MOST_LISTS)
+    throw new RangeError(`${lists.length} lists of patterns, at most ${MOST_LISTS} are asked for at once`);
+  const compiled = lists.flatMap((patterns, list) =>
+    patterns.map((text) => ({ bit: 1 << list, ...compilePattern(text) })),
+  );
+  if (compiled.length === 0) return () => 0;
   return (topic) => {
     const segments = segmentsOf(topic);
-    if (segments === undefined) return false;
+    if (segments === undefined) return 0;
     const [namespace, name] = segments;
-    const base = name.replace(PARTITION, '');
+    const base = withoutPartition(name);
     const hasBase = base.length < name.length;
+    let found = 0;
     for (const pattern of compiled) {
-      if (pattern.namespace(namespace) && (pattern.name(name) || (hasBase && pattern.name(base)))) return true;
+      if ((found & pattern.bit) !== 0 || !pattern.namespace(namespace)) continue;
+      if (pattern.name(name) || (hasBase && pattern.name(base))) found |= pattern.bit;
     }
-    return false;
+    return found;
   };
+}
+
+/** The name of the topic that this one is a partition of; its own if it is none. */
+export function withoutPartition(topic: string): string {
+  return topic.replace(PARTITION, '');
 }
 
 interface Pattern {
