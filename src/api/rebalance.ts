@@ -62,8 +62,9 @@ const placementRule = z
       .enum(['Required', 'Preferred'])
       .meta({
         description:
-          'Required: the topics move to brokers of the rule, and never elsewhere. Preferred: no topic moves for the sake of the rule, but one that ' +
-          'moves goes to brokers of the rule as long as any of them may take it. Absent means Required.',
+          'Required: the topics are assigned and moved to brokers of the rule, and never elsewhere; while none of them takes topics, a topic without ' +
+          'an owner waits, and the condition TopicsServed names the rule. Preferred: no topic moves for the sake of the rule, but one that is ' +
+          'assigned or moved goes to brokers of the rule as long as any of them may take it. Absent means Required.',
       })
       .exactOptional(),
   })
@@ -77,7 +78,7 @@ export const placement = z
       .refine((list) => isUnique(list.map((rule) => rule.name)), { error: 'give each rule a name of its own' })
       .meta({
         description:
-          'Which brokers may have which topics, for moves; topics without an owner do not heed it yet. A topic of several rules must satisfy all of them. ' +
+          'Which brokers may have which topics, when these are assigned and when they move. A topic of several rules must satisfy all of them. ' +
           'Absent means that every broker may have every topic.',
         'x-kubernetes-list-type': 'map',
         'x-kubernetes-list-map-keys': ['name'],

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { PlacementSpec } from '../api/rebalance.ts';
 import { type Assign, type Decision, decideAssignments, ORPHAN_AFTER_MS, type Wait } from './assignment.ts';
 import { judgeBrokers } from './brokers.ts';
 import {
@@ -482,6 +483,86 @@ describe('topics of a broker that some Pod may still run', () => {
 
     expect(inShort(decision)).toBe('waits (OwnerUnproven)');
     expect((decision as Wait).message).toContain('Pod danube-0');
+  });
+});
+
+describe('a policy whose rule allows no broker', () => {
+  const placement: PlacementSpec = {
+    rules: [{ name: 'fast', topicPatterns: ['/default/t'], brokerSelector: { matchLabels: { tier: 'fast' } } }],
+  };
+  const slow: PodParts = { name: 'p', labels: { tier: 'slow' }, container: { runningSince: 0 } };
+  const onSlow: BrokerParts = { ...A, pod: 'p' };
+  const marker = { kind: 'new', modRevision: 600 } as const;
+
+  it('leaves a new topic without an owner, and says which rule', () => {
+    const decision = decideOne({ pods: [slow], brokers: [onSlow], topics: [{ name: T, marker }] }, { placement });
+
+    expect(decision).toMatchObject({ kind: 'Wait', reason: 'NoBrokerAllowed', rule: 'fast' });
+    expect((decision as Wait).message).toContain('rule fast needs a broker with the label tier=fast');
+  });
+
+  it('gives it to one that comes', () => {
+    const fast = { ...slow, name: 'q', labels: { tier: 'fast' } };
+    const brokers = [onSlow, { ...B, pod: 'q' }];
+
+    const decision = decideOne({ pods: [slow, fast], brokers, topics: [{ name: T, marker }] }, { placement });
+
+    expect(inShort(decision)).toBe('→ b (NewTopic)');
+  });
+
+  it.each(['NonReliable', 'Reliable'] as const)('leaves the %s topic of a dead broker to wait, too', (delivery) => {
+    const decision = decideOne(
+      {
+        pods: [slow],
+        brokers: [onSlow, { id: 'dead', registered: false, remembered: false }],
+        topics: [{ name: T, owners: ['dead'], delivery }],
+      },
+      { placement },
+    );
+
+    expect(inShort(decision)).toBe('waits (NoBrokerAllowed)');
+  });
+
+  it('still lets a reliable topic go home, where its log is: a move loses nothing, and a rule must not', () => {
+    const home: PodParts = {
+      ...slow,
+      uid: 'home',
+      persistentVolume: true,
+      container: { restartCount: 1, runningSince: 900 },
+    };
+    const decision = decideOne(
+      {
+        pods: [home],
+        brokers: [
+          { ...onSlow, reportedAt: 950 },
+          { id: 'dead', pod: 'p', registered: false, reportRevision: 50 },
+        ],
+        topics: [{ name: T, owners: ['dead'] }],
+      },
+      { placement },
+    );
+
+    expect(inShort(decision)).toBe('→ a (Failover)');
+  });
+
+  it('does not keep a topic waiting that no broker takes for other reasons: that is said instead', () => {
+    const draining = { ...onSlow, mode: 'draining' };
+    const decision = decideOne({ pods: [slow], brokers: [draining], topics: [{ name: T, marker }] }, { placement });
+
+    expect(inShort(decision)).toBe('waits (NoBroker)');
+  });
+
+  it('overrules the target that a marker names', () => {
+    const decision = decideOne(
+      {
+        pods: [slow],
+        brokers: [onSlow],
+        topics: [{ name: T, marker: { kind: 'rebalance', fromBroker: 'x', toBroker: 'a' }, delivery: 'NonReliable' }],
+      },
+      { placement },
+    );
+
+    expect(inShort(decision)).toBe('waits (NoBrokerAllowed)');
   });
 });
 

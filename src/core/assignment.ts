@@ -4,7 +4,7 @@
  */
 import type { EffectiveSpec } from '../api/rebalance-policy.ts';
 import { type BrokerFacts, brokersByPod, type DeathProof } from './brokers.ts';
-import { createPlacement } from './placement.ts';
+import { createPlacement, type Placement } from './placement.ts';
 import type { Snapshot, UnassignedMarker } from './snapshot.ts';
 
 /** Why an owner may be passed over: its death, or, for what is not reliable, that nobody can find it any more. */
@@ -36,6 +36,7 @@ export interface Assign {
 export type WaitReason =
   | 'DeliveryMissing'
   | 'NoBroker'
+  | 'NoBrokerAllowed'
   | 'NotSealed'
   | 'MarkerUnreadable'
   | 'AwaitingSamePod'
@@ -50,11 +51,13 @@ export interface Wait {
   readonly reason: WaitReason;
   /** For a person: what is waited for, and what to do if it does not come. */
   readonly message: string;
+  /** Of NoBrokerAllowed: the names of the rules. */
+  readonly rule?: string;
 }
 
 export type Decision = Assign | Wait;
 
-export type AssignmentPolicy = Pick<EffectiveSpec, 'ranking' | 'failover'>;
+export type AssignmentPolicy = Pick<EffectiveSpec, 'ranking' | 'failover' | 'placement'>;
 
 /** A topic without owner and marker may be half deleted (contract 2.4): it is an orphan only after this long. */
 export const ORPHAN_AFTER_MS = 5000;
@@ -64,9 +67,9 @@ export function decideAssignments(
   brokers: ReadonlyMap<string, BrokerFacts>,
   policy: AssignmentPolicy,
 ): readonly Decision[] {
-  const placement = createPlacement(snapshot, brokers, policy.ranking);
+  const placement = createPlacement(snapshot, brokers, policy);
   const inPods = brokersByPod(snapshot, brokers);
-  const context: Context = { snapshot, brokers, inPods, policy, place: placement.place };
+  const context: Context = { snapshot, brokers, inPods, policy, placement };
   const decisions: Decision[] = [];
   // Waiting markers first: the client that made the topic gives up after 2.3 s (contract M1).
   for (const topic of snapshot.metadata.unowned) decisions.push(decideUnowned(context, topic));
@@ -84,7 +87,7 @@ interface Context {
   readonly brokers: ReadonlyMap<string, BrokerFacts>;
   readonly inPods: ReadonlyMap<string, BrokerFacts>;
   readonly policy: AssignmentPolicy;
-  readonly place: (avoid: ReadonlySet<string>) => string | undefined;
+  readonly placement: Placement;
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -119,9 +122,9 @@ function decideUnowned(context: Context, topic: string): Decision {
   }
 
   const avoid = formerHosts(context, topic, marker.kind === 'new' ? undefined : marker.fromBroker);
-  const wanted = marker.kind === 'rebalance' ? context.brokers.get(marker.toBroker ?? '') : undefined;
-  const to = wanted?.accepting === true && !avoid.has(wanted.id) ? wanted.id : context.place(avoid);
-  if (to === undefined) return noBroker(topic, avoid);
+  const wanted = marker.kind === 'rebalance' ? marker.toBroker : undefined;
+  const to = context.placement.place(topic, avoid, wanted);
+  if (to === undefined) return noBroker(context, topic, avoid);
   // A broker writes the marker of a new topic before the topic (contract 2.3); that of a failover comes long after it.
   const isFirst = marker.kind === 'new' && (metadata.createdAt.get(topic) ?? 0) > marker.modRevision;
   return {
@@ -148,8 +151,8 @@ function decideOrphan(context: Context, topic: string, reliable: boolean): Decis
     );
   }
   const avoid = formerHosts(context, topic);
-  const to = context.place(avoid);
-  if (to === undefined) return noBroker(topic, avoid);
+  const to = context.placement.place(topic, avoid);
+  if (to === undefined) return noBroker(context, topic, avoid);
   return {
     kind: 'Assign',
     topic,
@@ -173,9 +176,10 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
     return wait(topic, 'NotSealed', `${unloading(source, from)}; the marker stays until it has sealed the topic`);
   }
   const avoid = formerHosts(context, topic, from);
-  const to = !isSealed && source !== undefined ? afterCrash(context, topic, source) : context.place(avoid);
+  const to =
+    !isSealed && source !== undefined ? afterCrash(context, topic, source) : context.placement.place(topic, avoid);
   if (to === 'wait' && source !== undefined) return awaitingSamePod(context, topic, source);
-  if (to === undefined) return noBroker(topic, avoid);
+  if (to === undefined) return noBroker(context, topic, avoid);
   return {
     kind: 'Assign',
     topic,
@@ -210,7 +214,7 @@ function decideFailover(context: Context, topic: string): Decision {
   });
   const live = owners.find(({ broker }) => broker.liveness.state === 'Live')?.broker;
   const [owner] = owners.sort((a, b) => urgency(b.broker) - urgency(a.broker) || b.modRevision - a.modRevision);
-  if (owner === undefined) return noBroker(topic, NOBODY);
+  if (owner === undefined) return noBroker(context, topic, NOBODY);
   const { broker, modRevision } = owner;
   const { liveness } = broker;
   if (live !== undefined || liveness.state === 'Live') {
@@ -238,9 +242,10 @@ function decideFailover(context: Context, topic: string): Decision {
       `its owner ${broker.id} has lost its registration and still runs in Pod ${broker.pod?.name ?? '?'}; delete that Pod to let the topic go on`,
     );
   }
-  const to = reliable ? afterCrash(context, topic, broker) : context.place(new Set([broker.id]));
+  const avoid = reliable ? formerHosts(context, topic, broker.id) : new Set([broker.id]);
+  const to = reliable ? afterCrash(context, topic, broker) : context.placement.place(topic, avoid);
   if (to === 'wait') return awaitingSamePod(context, topic, broker);
-  if (to === undefined) return noBroker(topic, NOBODY);
+  if (to === undefined) return noBroker(context, topic, avoid);
   const marker = metadata.markers.get(topic);
   return {
     kind: 'Assign',
@@ -263,17 +268,18 @@ function urgency({ liveness }: BrokerFacts): number {
 
 /**
  * Where a reliable topic of a dead broker goes on. The same Pod's next process loses nothing (contract M13), any other loses
- * what had not been consumed (M4), so that one is waited for.
+ * what had not been consumed (M4), so that one is waited for; and a rule that does not allow that Pod (any more) has to wait for a
+ * move, which loses nothing either.
  */
 function afterCrash(context: Context, topic: string, dead: BrokerFacts): string | 'wait' | undefined {
-  const { snapshot, inPods, policy, place } = context;
+  const { snapshot, inPods, policy, placement } = context;
   const home = homePodName(snapshot, dead);
   const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
   const next = home === undefined ? undefined : inPods.get(home);
   if (next?.accepting === true) return next.id;
   const waitMs = policy.failover.samePodWaitSeconds * 1000;
   if (home !== undefined && snapshot.now - deadSince < waitMs) return 'wait';
-  return place(formerHosts(context, topic, dead.id));
+  return placement.place(topic, formerHosts(context, topic, dead.id));
 }
 
 function awaitingSamePod({ snapshot, policy }: Context, topic: string, dead: BrokerFacts): Wait {
@@ -322,8 +328,10 @@ function deliveryMissing(topic: string): Wait {
   return wait(topic, 'DeliveryMissing', `waits for /topics${topic}/delivery: without it no broker would load it`);
 }
 
-function noBroker(topic: string, avoid: ReadonlySet<string>): Wait {
-  const [avoided] = avoid;
+function noBroker({ placement, brokers }: Context, topic: string, avoid: ReadonlySet<string>): Wait {
+  const ruledOut = placement.ruledOut(topic, avoid);
+  if (ruledOut !== undefined) return { kind: 'Wait', topic, reason: 'NoBrokerAllowed', ...ruledOut };
+  const avoided = [...avoid].find((id) => brokers.get(id)?.accepting);
   const which = avoided === undefined ? 'no broker takes' : `no broker but ${avoided}, which it comes from, may take`;
   return wait(topic, 'NoBroker', `${which} assignments: start one that registers and is active and ready`);
 }

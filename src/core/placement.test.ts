@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type RankingAlgorithm, rankingAlgorithms } from '../api/ranking.ts';
+import type { PlacementSpec } from '../api/rebalance.ts';
 import type { AgentSample } from './agent-record.ts';
 import { judgeBroker, judgeBrokers } from './brokers.ts';
 import { createPlacement, rankingInputs } from './placement.ts';
@@ -10,7 +11,7 @@ import { type AgentParts, buildAgent, buildSnapshot, type SnapshotParts } from '
 
 function placementOf(parts: SnapshotParts, algorithm: RankingAlgorithm = 'DanubeFair') {
   const snapshot = buildSnapshot(parts);
-  return createPlacement(snapshot, judgeBrokers(snapshot), { algorithm });
+  return createPlacement(snapshot, judgeBrokers(snapshot), { ranking: { algorithm } });
 }
 
 const topics = (owner: string, count: number) =>
@@ -23,6 +24,7 @@ function inputOf(snapshot: Snapshot, id: string) {
 }
 
 const NOBODY = new Set<string>();
+const TOPIC = '/default/t';
 
 describe('a topic without an owner', () => {
   it('goes to the least loaded broker', () => {
@@ -31,20 +33,20 @@ describe('a topic without an owner', () => {
       topics: [...topics('1', 3), ...topics('2', 1), ...topics('3', 2)],
     });
 
-    expect(placement.place(NOBODY)).toBe('2');
+    expect(placement.place(TOPIC, NOBODY)).toBe('2');
   });
 
   it('counts for that broker from then on, so that the next one may go elsewhere', () => {
     const placement = placementOf({ brokers: [{ id: '1' }, { id: '2' }], topics: topics('1', 2) });
 
-    expect([1, 2, 3, 4].map(() => placement.place(NOBODY))).toEqual(['2', '2', '1', '2']);
+    expect([1, 2, 3, 4].map(() => placement.place(TOPIC, NOBODY))).toEqual(['2', '2', '1', '2']);
   });
 
   it('goes to the next best broker if the best is to be avoided, and nowhere if all are', () => {
     const placement = placementOf({ brokers: [{ id: '1' }, { id: '2' }], topics: topics('2', 5) });
 
-    expect(placement.place(new Set(['1']))).toBe('2');
-    expect(placement.place(new Set(['1', '2']))).toBeUndefined();
+    expect(placement.place(TOPIC, new Set(['1']))).toBe('2');
+    expect(placement.place(TOPIC, new Set(['1', '2']))).toBeUndefined();
   });
 
   it('goes only where topics are taken', () => {
@@ -56,7 +58,7 @@ describe('a topic without an owner', () => {
       ],
     });
 
-    expect(placement.place(NOBODY)).toBeUndefined();
+    expect(placement.place(TOPIC, NOBODY)).toBeUndefined();
   });
 });
 
@@ -77,7 +79,7 @@ describe('a topic without an owner, by every ranking', () => {
   it.each(rankingAlgorithms)('%s: goes where ranking all of them anew after each one would put it', (algorithm) => {
     const ranking = { algorithm, ...(algorithm === 'Weighted' && { weights: { cpu: 2, topics: 1 } }) };
     const snapshot = buildSnapshot(parts);
-    const placement = createPlacement(snapshot, judgeBrokers(snapshot), ranking);
+    const placement = createPlacement(snapshot, judgeBrokers(snapshot), { ranking });
     const scorer = createScorer(ranking, rankingInputs(snapshot, [...judgeBrokers(snapshot).values()]));
     let inputs = rankingInputs(snapshot, [...judgeBrokers(snapshot).values()]);
 
@@ -88,7 +90,7 @@ describe('a topic without an owner, by every ranking', () => {
         ? inputs.map((input) => ({ input, score: scorer.score(input) })).sort(compareScored)
         : rankBrokers(ranking, inputs).map(({ broker }) => ({ input: { broker } }));
       const expected = scored[0]?.input.broker;
-      expect(placement.place(NOBODY)).toBe(expected);
+      expect(placement.place(TOPIC, NOBODY)).toBe(expected);
       inputs = inputs.map((input) => (input.broker === expected ? scorer.withTopic(input) : input));
     }
   });
@@ -97,9 +99,11 @@ describe('a topic without an owner, by every ranking', () => {
     '%s: a burst does not end on the broker that is idle now',
     (algorithm) => {
       const snapshot = buildSnapshot(parts);
-      const placement = createPlacement(snapshot, judgeBrokers(snapshot), { algorithm, weights: { cpu: 1 } });
+      const placement = createPlacement(snapshot, judgeBrokers(snapshot), {
+        ranking: { algorithm, weights: { cpu: 1 } },
+      });
 
-      const chosen = Array.from({ length: 300 }, () => placement.place(NOBODY));
+      const chosen = Array.from({ length: 300 }, () => placement.place(TOPIC, NOBODY));
 
       const counts = ['0', '1', '2'].map((id) => chosen.filter((it) => it === id).length);
       expect(Math.min(...counts)).toBeGreaterThan(70);
@@ -127,20 +131,22 @@ describe('a topic without an owner heeds the band', () => {
   it('it does not go to a broker above it, though that has the fewest topics', () => {
     const levels = { '1': 1.2, '2': 0.9, '3': 0.9 };
 
-    expect(placementOf(three).place(NOBODY)).toBe('1');
-    expect(placementOf({ ...three, balance: balance(levels) }).place(NOBODY)).toBe('2');
+    expect(placementOf(three).place(TOPIC, NOBODY)).toBe('1');
+    expect(placementOf({ ...three, balance: balance(levels) }).place(TOPIC, NOBODY)).toBe('2');
   });
 
   it('it goes there when all others are above it too, or are to be avoided', () => {
-    expect(placementOf({ ...three, balance: balance({ '1': 1.2, '2': 1.3, '3': 1.1 }) }).place(NOBODY)).toBe('1');
+    expect(placementOf({ ...three, balance: balance({ '1': 1.2, '2': 1.3, '3': 1.1 }) }).place(TOPIC, NOBODY)).toBe(
+      '1',
+    );
     const placement = placementOf({ ...three, balance: balance({ '1': 1.2, '2': 0.9, '3': 0.9 }) });
-    expect(placement.place(new Set(['2', '3']))).toBe('1');
+    expect(placement.place(TOPIC, new Set(['2', '3']))).toBe('1');
   });
 
   it('a burst raises what is expected of a broker until it is above the band itself', () => {
     const placement = placementOf({ ...three, balance: balance({ '1': 0.9, '2': 0.9, '3': 0.9 }) });
 
-    const chosen = Array.from({ length: 12 }, () => placement.place(NOBODY));
+    const chosen = Array.from({ length: 12 }, () => placement.place(TOPIC, NOBODY));
 
     // 14 topics on average: three or four more are a quarter of a broker's load.
     expect(new Set(chosen)).toEqual(new Set(['1', '2', '3']));
@@ -152,7 +158,7 @@ describe('a topic without an owner heeds the band', () => {
     const levels = { '1': 1.2, '2': 0.9, '3': 0.9 };
 
     // Five more of 15.7 on average: broker 2 is at 0.9 + 0.3 by now.
-    expect(placementOf({ ...since, balance: balance(levels) }).place(NOBODY)).toBe('3');
+    expect(placementOf({ ...since, balance: balance(levels) }).place(TOPIC, NOBODY)).toBe('3');
   });
 
   it('their number counts as soon as they have an owner, whatever is known of their load', () => {
@@ -192,11 +198,116 @@ describe('a topic without an owner heeds the band', () => {
     const placement = createPlacement(
       buildSnapshot({ ...three, balance: known }),
       judgeBrokers(buildSnapshot({ ...three, balance: known })),
-      { algorithm: 'Bottleneck' },
+      { ranking: { algorithm: 'Bottleneck' } },
     );
 
-    expect(placement.place(NOBODY)).toBe('2');
-    expect(placement.place(new Set(['2']))).toBe('3');
+    expect(placement.place(TOPIC, NOBODY)).toBe('2');
+    expect(placement.place(TOPIC, new Set(['2']))).toBe('3');
+  });
+});
+
+describe('a topic without an owner heeds the rules', () => {
+  const fast = { topicPatterns: ['/payments/*'], brokerSelector: { matchLabels: { tier: 'fast' } } };
+  const required: PlacementSpec = { rules: [{ name: 'payments', ...fast }] };
+  const preferred: PlacementSpec = { rules: [{ name: 'payments', ...fast, enforcement: 'Preferred' }] };
+  const pod = (name: string, tier: string) => ({ name, labels: { tier }, container: { runningSince: 0 } });
+  /** Broker 1 is empty, brokers 2 and 3 are fast. */
+  const parts: SnapshotParts = {
+    pods: [pod('p1', 'slow'), pod('p2', 'fast'), pod('p3', 'fast')],
+    brokers: ['1', '2', '3'].map((id) => ({ id, pod: `p${id}` })),
+    topics: [...topics('2', 5), ...topics('3', 9)],
+  };
+  const paid = '/payments/cards';
+
+  function under(placement: PlacementSpec, change: Partial<SnapshotParts> = {}) {
+    const snapshot = buildSnapshot({ ...parts, ...change });
+    return createPlacement(snapshot, judgeBrokers(snapshot), { ranking: { algorithm: 'DanubeFair' }, placement });
+  }
+
+  it('it goes to the least loaded broker that a Required rule allows, and others go where they like', () => {
+    expect(under(required).place(paid, NOBODY)).toBe('2');
+    expect(under(required).place('/default/t', NOBODY)).toBe('1');
+  });
+
+  it('a burst spreads over the brokers that are allowed', () => {
+    const placement = under(required);
+
+    const chosen = Array.from({ length: 10 }, () => placement.place(paid, NOBODY));
+
+    expect(chosen.filter((id) => id === '2')).toHaveLength(7);
+    expect(chosen.filter((id) => id === '3')).toHaveLength(3);
+  });
+
+  it('it goes nowhere if none is allowed, and the rule is named with what to do', () => {
+    const placement = under(required, { pods: [pod('p1', 'slow'), pod('p2', 'slow'), pod('p3', 'slow')] });
+
+    expect(placement.place(paid, NOBODY)).toBeUndefined();
+    expect(placement.ruledOut(paid, NOBODY)).toEqual({
+      rule: 'payments',
+      message:
+        'rule payments needs a broker with the label tier=fast: no broker Pod has it; ' +
+        'start a broker with the label tier=fast, or change spec.placement.rules',
+    });
+    expect(placement.ruledOut('/default/t', NOBODY)).toBeUndefined();
+  });
+
+  it('the Pods that have the labels and take no topics now are named', () => {
+    const placement = under(required, {
+      brokers: [
+        { id: '1', pod: 'p1' },
+        { id: '2', pod: 'p2', mode: 'draining' },
+      ],
+      topics: [],
+    });
+
+    expect(placement.ruledOut(paid, NOBODY)?.message).toContain(
+      'the Pods that have it take no topics now, see their BrokerLoads (p2, p3)',
+    );
+  });
+
+  it('several rules are named together, with all that they ask for', () => {
+    const zone = { name: 'zone', topicPatterns: ['/*/cards'], brokerSelector: { matchLabels: { zone: 'a' } } };
+    const placement = under({ rules: [...(required.rules ?? []), zone] });
+
+    expect(placement.ruledOut(paid, NOBODY)).toMatchObject({
+      rule: 'payments and zone',
+      message: expect.stringContaining('needs a broker with the labels tier=fast, zone=a: no broker Pod has them'),
+    });
+  });
+
+  it('where all that are allowed must be avoided, these are named', () => {
+    const placement = under(required);
+    const avoid = new Set(['2', '3']);
+
+    expect(placement.place(paid, avoid)).toBeUndefined();
+    expect(placement.ruledOut(paid, avoid)?.message).toContain(
+      'rule payments allows only broker 2, 3, where the topic was before',
+    );
+    // With nobody left at all it is not the rule's fault.
+    expect(placement.ruledOut(paid, new Set(['1', '2', '3']))).toBeUndefined();
+  });
+
+  it('a Preferred rule is followed as long as one of its brokers takes topics, and then not', () => {
+    expect(under(preferred).place(paid, NOBODY)).toBe('2');
+    expect(under(preferred).place(paid, new Set(['2']))).toBe('3');
+    expect(under(preferred).place(paid, new Set(['2', '3']))).toBe('1');
+    const nobodyFast = under(preferred, { brokers: [{ id: '1', pod: 'p1' }], topics: [] });
+    expect(nobodyFast.place(paid, NOBODY)).toBe('1');
+    expect(nobodyFast.ruledOut(paid, NOBODY)).toBeUndefined();
+  });
+
+  it('the broker that a marker names gets it only if it is allowed', () => {
+    expect(under(required).place(paid, NOBODY, '3')).toBe('3');
+    expect(under(required).place(paid, NOBODY, '1')).toBe('2');
+    expect(under(required).place(paid, new Set(['3']), '3')).toBe('2');
+    expect(under(required).place(paid, NOBODY, 'gone')).toBe('2');
+  });
+
+  it('a broker whose Pod is not known has no labels', () => {
+    const placement = under(required, { brokers: [{ id: '9' }], topics: [] });
+
+    expect(placement.place(paid, NOBODY)).toBeUndefined();
+    expect(placement.place('/default/t', NOBODY)).toBe('9');
   });
 });
 
@@ -306,10 +417,10 @@ describe('a broker whose figures cannot be used', () => {
   });
 
   it.each(LIES)('(%s) does not draw the next topic', (_what, lie) => {
-    expect(placementOf(parts(lie), 'DanubeBalanced').place(NOBODY)).toBe('3');
+    expect(placementOf(parts(lie), 'DanubeBalanced').place(TOPIC, NOBODY)).toBe('3');
   });
 
   it('would, were its figures true: it says that it is idle', () => {
-    expect(placementOf(parts({}), 'DanubeBalanced').place(NOBODY)).toBe('2');
+    expect(placementOf(parts({}), 'DanubeBalanced').place(TOPIC, NOBODY)).toBe('2');
   });
 });

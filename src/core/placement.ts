@@ -1,32 +1,45 @@
 /**
- * Where a topic without an owner goes: the least loaded broker by the policy's ranking, counting what was just placed. What the ranking
- * calls idle may be above the band for moves all the same; such a broker gets nothing while another one is not.
+ * Where a topic without an owner goes: of the brokers that its rules allow the least loaded by the policy's ranking, counting what was
+ * just placed. What the ranking calls idle may be above the band for moves all the same; such a broker gets nothing while another one
+ * that is as good by the rules is not.
  */
 import type { EffectiveRanking } from '../api/ranking.ts';
+import type { PlacementSpec } from '../api/rebalance.ts';
 import { judgeAgent } from './agent-judgement.ts';
 import type { BrokerFacts } from './brokers.ts';
+import { compileRules, labelsOf, rulesOnBrokers } from './policy/placement-rules.ts';
 import { compareScored, type Scored } from './rank-order.ts';
 import { createScorer, type Levels, type RankingInput } from './ranking.ts';
+import { nobodyAllowed, onlyAvoided, type RuledOut } from './ruled-out.ts';
 import type { BrokerPod, Snapshot } from './snapshot.ts';
 
 export interface Placement {
   /**
-   * The least loaded broker that takes assignments and is not in `avoid`; undefined when there is none. The topic counts
-   * for it from then on, so that a burst of topics does not end on one broker.
+   * The least loaded broker that takes assignments, that the topic's rules allow, and that is not in `avoid`; `wanted` if that is one.
+   * Undefined when there is none. The topic counts for it from then on, so that a burst of topics does not end on one broker.
    */
-  place(avoid: ReadonlySet<string>): string | undefined;
+  place(topic: string, avoid: ReadonlySet<string>, wanted?: string): string | undefined;
+  /** Why rules leave the topic no broker; undefined where they do not. */
+  ruledOut(topic: string, avoid: ReadonlySet<string>): RuledOut | undefined;
+}
+
+export interface PlacementPolicy {
+  readonly ranking: EffectiveRanking;
+  readonly placement?: PlacementSpec;
 }
 
 export function createPlacement(
   snapshot: Snapshot,
   brokers: ReadonlyMap<string, BrokerFacts>,
-  ranking: EffectiveRanking,
+  { ranking, placement: { rules = [] } = {} }: PlacementPolicy,
 ): Placement {
   const accepting = [...brokers.values()].filter((broker) => broker.accepting);
   const inputs = rankingInputs(snapshot, accepting);
   let scorer = createScorer(ranking, inputs);
   // Scored once: there may be ten thousand topics to place on a thousand brokers.
   const candidates = inputs.map((input): Scored => ({ input, score: scorer.score(input) }));
+  const onBrokers = rulesOnBrokers(compileRules(rules), { labels: accepting.map(labelsOf), takes: () => true });
+  const refusals = new Map<number, RuledOut>();
 
   function count(at: number, { input }: Scored): void {
     const next = scorer.withTopic(input);
@@ -41,18 +54,43 @@ export function createPlacement(
     }
   }
 
+  /** Among the brokers that a mask allows. */
+  function leastLoaded(avoid: ReadonlySet<string>, mask: Uint8Array | undefined): number | undefined {
+    let best: number | undefined;
+    let leader: Scored | undefined;
+    for (let index = 0; index < candidates.length; index++) {
+      const candidate = candidates[index] as Scored;
+      if (mask?.[index] === 0 || avoid.has(candidate.input.broker)) continue;
+      if (leader !== undefined && compareScored(candidate, leader) > 0) continue;
+      best = index;
+      leader = candidate;
+    }
+    return best;
+  }
+
   return {
-    place(avoid) {
-      let best = -1;
-      for (const [index, candidate] of candidates.entries()) {
-        if (avoid.has(candidate.input.broker)) continue;
-        const leader = candidates[best];
-        if (leader === undefined || compareScored(candidate, leader) < 0) best = index;
-      }
-      const chosen = candidates[best];
-      if (chosen === undefined) return undefined;
+    place(topic, avoid, wanted) {
+      const { allowed, preferred } = onBrokers.of(topic) ?? {};
+      const named = wanted === undefined ? -1 : candidates.findIndex(({ input }) => input.broker === wanted);
+      const isWelcome = named >= 0 && !avoid.has(wanted ?? '') && allowed?.[named] !== 0;
+      const best = isWelcome ? named : ((preferred && leastLoaded(avoid, preferred)) ?? leastLoaded(avoid, allowed));
+      const chosen = best === undefined ? undefined : candidates[best];
+      if (best === undefined || chosen === undefined) return undefined;
       count(best, chosen);
       return chosen.input.broker;
+    },
+
+    ruledOut(topic, avoid) {
+      const combination = onBrokers.of(topic);
+      const isAvoided = ({ input: { broker } }: Scored) => avoid.has(broker);
+      if (combination === undefined || combination.required.length === 0 || candidates.every(isAvoided))
+        return undefined;
+      const { index, required, allowed } = combination;
+      const avoided = candidates.filter((_, at) => allowed[at] === 1).map(({ input }) => input.broker);
+      if (avoided.length > 0) return onlyAvoided(required, avoided);
+      const refusal = refusals.get(index) ?? nobodyAllowed(required, snapshot.pods);
+      refusals.set(index, refusal);
+      return refusal;
     },
   };
 }

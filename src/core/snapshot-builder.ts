@@ -5,6 +5,7 @@
 
 import { exampleReport } from '../api/example-report.ts';
 import type { RankingAlgorithm } from '../api/ranking.ts';
+import type { PlacementSpec } from '../api/rebalance.ts';
 import type { AgentFailure, AgentRecord, AgentSample, SeenSample } from './agent-record.ts';
 import { createPlaces } from './places.ts';
 import {
@@ -369,9 +370,14 @@ export interface PolicyParts {
   readonly algorithm?: RankingAlgorithm;
   readonly samePodWaitSeconds?: number;
   readonly resumeOffsets?: boolean;
+  readonly placement?: PlacementSpec;
 }
 
 export function buildPolicy(parts: PolicyParts = {}) {
-  const { algorithm = 'DanubeFair', samePodWaitSeconds = 60, resumeOffsets = true } = parts;
-  return { ranking: { algorithm }, failover: { samePodWaitSeconds, resumeOffsets, offsetMargin: 1000 } } as const;
+  const { algorithm = 'DanubeFair', samePodWaitSeconds = 60, resumeOffsets = true, placement } = parts;
+  return {
+    ranking: { algorithm },
+    failover: { samePodWaitSeconds, resumeOffsets, offsetMargin: 1000 },
+    ...(placement !== undefined && { placement }),
+  };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type BrokerLoadStatus, brokerLoadResource } from '../api/broker-load.ts';
 import { brokerConditions, type Condition, type ConditionCatalogue, policyConditions } from '../api/conditions.ts';
+import type { PlacementSpec } from '../api/rebalance.ts';
 import { effectiveSpec, type RebalancePolicyStatus, rebalancePolicyResource } from '../api/rebalance-policy.ts';
 import { decideAssignments } from './assignment.ts';
 import { judgeBrokers } from './brokers.ts';
@@ -270,10 +271,11 @@ describe('the status of a policy', () => {
     ],
   };
 
-  function clusterOf(parts: SnapshotParts): NonNullable<PolicyFacts['cluster']> {
+  function clusterOf(parts: SnapshotParts, placement?: PlacementSpec): NonNullable<PolicyFacts['cluster']> {
     const snapshot = buildSnapshot(parts);
     const brokers = judgeBrokers(snapshot);
-    const decisions = decideAssignments(snapshot, brokers, buildPolicy());
+    const policy = buildPolicy(placement === undefined ? {} : { placement });
+    const decisions = decideAssignments(snapshot, brokers, policy);
     return {
       snapshot,
       brokers,
@@ -432,6 +434,26 @@ describe('the status of a policy', () => {
     expect(message).toContain('3 topics have no live owner');
     expect(message).toContain('2 DeliveryMissing, for example /default/a');
     expect(message).toContain('1 NotSealed, for example /default/c');
+  });
+
+  it('says of every rule that leaves topics without a broker how many, and what to do', () => {
+    const rule = (name: string) => ({
+      name,
+      topicPatterns: [`/${name}/*`],
+      brokerSelector: { matchLabels: { tier: name } },
+    });
+    const topics = ['/fast/a', '/fast/b', '/slow/c'].map((name) => ({ name, marker: {} }));
+    const placement = { rules: [rule('fast'), rule('slow')] };
+    const cluster = clusterOf({ ...healthy, topics }, placement);
+
+    const message = conditionIn(statusOf({ cluster }), 'TopicsServed')?.message;
+
+    expect(message).toContain(
+      '2 NoBrokerAllowed, for example /fast/a: rule fast needs a broker with the label tier=fast',
+    );
+    expect(message).toContain(
+      '1 NoBrokerAllowed, for example /slow/c: rule slow needs a broker with the label tier=slow',
+    );
   });
 
   it('names the storage root of the spec rather than those that were found', () => {

@@ -309,14 +309,11 @@ function doubts({ snapshot, waits }: NonNullable<PolicyFacts['cluster']>): strin
   return `; ${doublyOwned.length} of them have several, for example ${example}. ${why}`;
 }
 
-/** `12 AwaitingSamePod: /default/a its owner …`: one example for each reason. */
+/** `12 AwaitingSamePod, for example /default/a: its owner …`: one example for each reason, and for each rule that leaves no broker. */
 function explainWaits(waits: readonly Wait[]): string {
-  const byReason = new Map<string, Wait[]>();
-  for (const wait of waits) byReason.set(wait.reason, [...(byReason.get(wait.reason) ?? []), wait]);
-  return [...byReason]
-    .map(
-      ([reason, [first, ...rest]]) => `${rest.length + 1} ${reason}, for example ${first?.topic}: ${first?.message}.`,
-    )
+  const byReason = Map.groupBy(waits, ({ reason, rule = '' }) => `${reason} ${rule}`);
+  return [...byReason.values()]
+    .map((alike) => `${alike.length} ${alike[0]?.reason}, for example ${alike[0]?.topic}: ${alike[0]?.message}.`)
     .join(' ');
 }
 

@@ -13,6 +13,7 @@ import { type PlanningFacts, type PlanSummary, summarisePlanning } from '../core
 import { type Detection, type DetectionState, detect } from '../core/planner/detection.ts';
 import type { ResourceFigures } from '../core/planner/input.ts';
 import { applyPolicy } from '../core/policy/apply-policy.ts';
+import { type Labels, labelsOf } from '../core/policy/placement-rules.ts';
 import type { Balance } from '../core/snapshot.ts';
 import type { Logger } from './logger.ts';
 import type { Planning } from './planning.ts';
@@ -57,10 +58,10 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
   let made: Made | undefined;
   let isPlanning = false;
 
-  async function plan({ snapshot }: Cluster, spec: EffectiveSpec): Promise<void> {
+  async function plan({ snapshot, brokers }: Cluster, spec: EffectiveSpec): Promise<void> {
     const { rebalance } = spec;
     const picture = model.picture();
-    const labels = labelsOf(snapshot, picture);
+    const labels = picture.input.brokers.map((broker) => labelsOf(brokers.get(broker)));
     const { input, options } = applyPolicy({
       snapshot: { ...picture, labels, ignored: [] },
       rebalance,
@@ -80,7 +81,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
     }
     const expiresAt = snapshot.now + (outcome.plan.inBand ? PLAN_KEPT_MS : PLAN_SHORT_OF_BAND_KEPT_MS);
     const known = knownBrokers(picture);
-    const basis = basisOf(picture, spec);
+    const basis = basisOf(brokers, picture, spec);
     made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: snapshot.now };
     const { moves, bounds, bindingConstraint, hash } = outcome.plan;
     const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
@@ -88,9 +89,9 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
   }
 
   /** Whether the plan that there is still does: it is young, and the policy and the brokers are those that it was made for. */
-  function counts(now: number, picture: LoadPicture, spec: EffectiveSpec): boolean {
-    if (made === undefined || made.expiresAt <= now || !isDeepStrictEqual(made.basis, basisOf(picture, spec)))
-      return false;
+  function counts({ snapshot: { now }, brokers }: Cluster, picture: LoadPicture, spec: EffectiveSpec): boolean {
+    if (made === undefined || made.expiresAt <= now) return false;
+    if (!isDeepStrictEqual(made.basis, basisOf(brokers, picture, spec))) return false;
     // Brokers whose figures come or go change what a plan could do, and break nothing: that can wait a moment.
     return now - made.madeAt < KNOWN_CHANGES_MS || isDeepStrictEqual(made.known, knownBrokers(picture));
   }
@@ -116,7 +117,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
       state = detection.state;
       last = { picture, detection, balance: balanceOf(picture, above) };
       if (detection.verdict !== 'Imbalanced') made = undefined;
-      else if (plans && !isPlanning && !counts(now, picture, spec)) {
+      else if (plans && !isPlanning && !counts(cluster, picture, spec)) {
         isPlanning = true;
         try {
           await plan(cluster, spec);
@@ -158,17 +159,14 @@ function knownBrokers({ brokers }: LoadPicture): ReadonlySet<string> {
 interface PlanBasis {
   readonly rebalance: EffectiveSpec['rebalance'];
   readonly placement: EffectiveSpec['placement'];
-  readonly brokers: ReadonlySet<string>;
+  /** With the labels that rules select by. */
+  readonly brokers: ReadonlyMap<string, Labels>;
 }
 
-function basisOf({ input }: LoadPicture, { rebalance, placement }: EffectiveSpec): PlanBasis {
-  return { rebalance, placement, brokers: new Set(input.brokers) };
+function basisOf(
+  brokers: Cluster['brokers'],
+  { input }: LoadPicture,
+  { rebalance, placement }: EffectiveSpec,
+): PlanBasis {
+  return { rebalance, placement, brokers: new Map(input.brokers.map((id) => [id, labelsOf(brokers.get(id))])) };
 }
-
-/** Per broker of the picture, the labels of its Pod: placement rules select by them. */
-function labelsOf({ pods, ...snapshot }: Cluster['snapshot'], { input }: LoadPicture): readonly Labels[] {
-  const byUid = new Map(pods.map(({ uid, labels }) => [uid, labels]));
-  return input.brokers.map((broker) => byUid.get(snapshot.remembered.get(broker)?.podUID ?? '') ?? {});
-}
-
-type Labels = Readonly<Record<string, string>>;

@@ -45,9 +45,10 @@ function run(ranking: EffectiveRanking, heedsBand: boolean): Outcome {
     if (second >= 0 && second % 20 === 0) {
       const snapshot = paper.snapshot(second);
       const seen = heedsBand ? { ...snapshot, balance } : snapshot;
-      const owner = createPlacement(seen, observation.brokers, ranking).place(new Set()) ?? '';
+      const topic = `/default/new-${second}`;
+      const owner = createPlacement(seen, observation.brokers, { ranking }).place(topic, new Set()) ?? '';
       placed[owner] = (placed[owner] ?? 0) + 1;
-      paper.setTopic(`/default/new-${second}`, { owner, kilobytesIn: 10 });
+      paper.setTopic(topic, { owner, kilobytesIn: 10 });
     }
     const seen = detect({ input: look.input, options: DETECTION, previous: state, nowSeconds: second });
     state = seen.state;

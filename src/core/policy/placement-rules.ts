@@ -4,6 +4,7 @@
  * that all of its Preferred rules name.
  */
 import type { PlacementRuleSpec } from '../../api/rebalance.ts';
+import type { BrokerFacts } from '../brokers.ts';
 import type { PlacementRule } from '../planner/input.ts';
 import { ruleByLabels } from '../planner/labels.ts';
 import { createListMatcher } from './topic-patterns.ts';
@@ -36,6 +37,11 @@ export interface RulesOnBrokers {
 }
 
 export type Labels = Readonly<Record<string, string>>;
+
+/** Of the Pod that runs the broker; none where that is not known. */
+export function labelsOf(broker: Pick<BrokerFacts, 'pod'> | undefined): Labels {
+  return broker?.pod?.labels ?? {};
+}
 
 export interface Brokers {
   /** Of the Pod of each broker; empty where there is none. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createTopicMatcher } from './topic-patterns.ts';
+import { createListMatcher, createTopicMatcher } from './topic-patterns.ts';
 
 describe('a pattern', () => {
   it.each([
@@ -67,3 +67,18 @@ function plainly(pattern: string, text: string): boolean {
     plainly(pattern.slice(1), rest),
   );
 }
+
+describe('several lists of patterns', () => {
+  it('are asked at once: bit n tells of list n', () => {
+    const listsOf = createListMatcher([['/a/*'], ['/b/x', '/a/x'], ['/*/y']]);
+
+    expect(['/a/x', '/a/y', '/b/x-part-3', '/b/z', 'no topic'].map(listsOf)).toEqual([0b011, 0b101, 0b010, 0, 0]);
+  });
+
+  it('are at most 31', () => {
+    const lists = Array.from({ length: 31 }, (_, index) => [`/a/t${index}`]);
+
+    expect(createListMatcher(lists)('/a/t30')).toBe(1 << 30);
+    expect(() => createListMatcher([...lists, ['/a/t31']])).toThrow('at most 31');
+  });
+});
