@@ -7,6 +7,8 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { type AgentReport, parseReport } from '../api/agent-report.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
+/** A machine that is busy with other things may need it; who waits in vain waits for an error. */
+const PATIENCE = { timeout: 30_000 };
 const podEnv = { POD_NAME: 'broker-0', POD_NAMESPACE: 'messaging', POD_UID: '5b1f' };
 
 /** Takes a listener's address on the command line and says on which port it came to listen. */
@@ -70,7 +72,7 @@ it('the agent finds a real broker by its address, notices its end and its return
   const beside = await startBroker('127.0.0.2', broker.port);
   const agent = await startAgent(`127.0.0.1:${broker.port}`);
 
-  await vi.waitFor(async () => expect((await fetchReport(agent.url)).cpu.cores).not.toBeNull());
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).cpu.cores).not.toBeNull(), PATIENCE);
   const report = await fetchReport(agent.url);
   expect(report).toMatchObject({
     pod: { name: 'broker-0', namespace: 'messaging', uid: '5b1f' },
@@ -84,30 +86,31 @@ it('the agent finds a real broker by its address, notices its end and its return
   expect(Math.abs(report.observedAt - Date.now())).toBeLessThan(60_000);
 
   await end(broker.child, 'SIGKILL');
-  await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker).toBeNull());
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker).toBeNull(), PATIENCE);
 
   const next = await startBroker('127.0.0.1', broker.port);
-  await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker?.pid).toBe(next.child.pid));
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker?.pid).toBe(next.child.pid), PATIENCE);
   expect(next.child.pid).not.toBe(beside.child.pid);
 
-  // A request that is not complete does not hold it up; it would for 5 s, until it times out.
+  // A request that is not complete does not hold it up: it does not wait until that one times out and is answered.
+  const answers: Buffer[] = [];
   const client = connect(Number(new URL(agent.url).port), '127.0.0.1').on('error', () => undefined);
+  client.on('data', (bytes) => answers.push(bytes));
   client.write('GET /report HTTP/1.1\r\n');
   await fetchReport(agent.url);
   const exit = once(agent.child, 'exit');
-  const termination = performance.now();
   agent.child.kill('SIGTERM');
   expect(await exit).toEqual([0, null]);
-  expect(performance.now() - termination).toBeLessThan(4_000);
+  expect(Buffer.concat(answers).toString()).toBe('');
   client.destroy();
-}, 30_000);
+}, 60_000);
 
 it('a broker on every IPv4 address is found by one of them', async () => {
   const broker = await startBroker('0.0.0.0');
   const agent = await startAgent(`127.0.0.9:${broker.port}`);
 
   expect((await fetchReport(agent.url)).broker?.pid).toBe(broker.child.pid);
-}, 30_000);
+}, 60_000);
 
 /** Takes a listener's address, and answers every request for metrics with how many topics it serves: what it last read. */
 const metricsProgram = `
@@ -136,14 +139,14 @@ it("topics are read from the broker's endpoint, and their CPU is that of the bro
     const { topics } = await fetchReport(agent.url);
     expect(topics).toMatchObject({ total: 2, rest: { topics: 1 } });
     expect(topics?.entries[0]).toEqual(['/default/a', expect.any(Number), 0, 0, 0, 0, 0, null, expect.any(Number)]);
-  });
-}, 30_000);
+  }, PATIENCE);
+}, 60_000);
 
 it('a hook that waits is answered after SIGTERM as well, when the broker serves nothing; then the agent ends', async () => {
   const broker = await startBrokerWithMetrics();
   const agent = await startAgent(broker.address, broker.flags);
   const drained = fetch(`${agent.url}/drained?timeout=20`).then((response) => response.json());
-  await vi.waitFor(async () => expect((await fetchReport(agent.url)).topics?.total).toBe(2));
+  await vi.waitFor(async () => expect((await fetchReport(agent.url)).topics?.total).toBe(2), PATIENCE);
 
   const exit = once(agent.child, 'exit');
   agent.child.kill('SIGTERM');
@@ -152,7 +155,7 @@ it('a hook that waits is answered after SIGTERM as well, when the broker serves 
 
   expect(await drained).toMatchObject({ drained: true, why: 'ServesNothing' });
   expect(await exit).toEqual([0, null]);
-}, 30_000);
+}, 60_000);
 
 it('the start of the broker is that of its process', async () => {
   const before = Date.now();
@@ -165,7 +168,7 @@ it('the start of the broker is that of its process', async () => {
   // The kernel gives start and uptime in hundredths of a second.
   expect(startedAt).toBeGreaterThanOrEqual(before - 50);
   expect(startedAt).toBeLessThanOrEqual(after + 50);
-}, 30_000);
+}, 60_000);
 
 it('mistaken flags end it with code 2, all of them named, and the usage', async () => {
   const agent = start([main, '--listen', 'nowhere']);
@@ -178,7 +181,7 @@ it('mistaken flags end it with code 2, all of them named, and the usage', async 
   expect(Buffer.concat(chunks).toString()).toMatch(
     /--listen: "nowhere".*--broker-address is.*POD_UID is.*usage: agent/s,
   );
-}, 30_000);
+}, 60_000);
 
 it('an address that is taken ends it with code 1', async () => {
   const taken = await startBroker('127.0.0.1');
@@ -188,7 +191,7 @@ it('an address that is taken ends it with code 1', async () => {
 
   expect(await lineWithMessage(agent, 'error')).toContain(`cannot serve on --listen 127.0.0.1:${taken.port}`);
   expect(await exit).toEqual([1, null]);
-}, 30_000);
+}, 60_000);
 
 async function lineWithMessage(child: ChildProcess, level: string): Promise<string> {
   if (child.stdout === null) throw new Error('stdout is piped');

@@ -104,8 +104,8 @@ describe('readJson', () => {
     for (const text of strings) readJson(text);
 
     // About 20 ms; anything quadratic takes minutes.
-    expect(performance.now() - started).toBeLessThan(2_000);
-  });
+    expect(performance.now() - started).toBeLessThan(30_000);
+  }, 60_000);
 });
 
 describe('jsonFloat', () => {

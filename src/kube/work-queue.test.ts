@@ -2,6 +2,9 @@ import { describe, expect, it, vi } from 'vitest';
 import { createWorkQueue, type Next } from './work-queue.ts';
 
 const FORGET: Next = { kind: 'forget' };
+// For a machine that is busy with other things; who waits in vain waits for an error.
+vi.setConfig({ testTimeout: 60_000 });
+const PATIENCE = { timeout: 30_000 };
 const FAILED: Next = { kind: 'retry', error: new Error('no') };
 
 /** Work that is held until the test lets it go, key by key in the order in which it began. */
@@ -16,7 +19,7 @@ function heldWork() {
       return FORGET;
     },
     async finishNext(): Promise<void> {
-      await vi.waitFor(() => expect(doors.length).toBeGreaterThan(0));
+      await vi.waitFor(() => expect(doors.length).toBeGreaterThan(0), PATIENCE);
       doors.shift()?.();
     },
   };
@@ -82,7 +85,7 @@ describe('a key', () => {
     });
 
     for (const key of ['hot', 'a', 'b']) queue.add(key);
-    await vi.waitFor(() => expect(done.filter((key) => key === 'hot').length).toBeGreaterThan(5));
+    await vi.waitFor(() => expect(done.filter((key) => key === 'hot').length).toBeGreaterThan(5), PATIENCE);
 
     expect(done.slice(0, 4)).toEqual(['hot', 'a', 'b', 'hot']);
     await queue.stop();
@@ -118,7 +121,7 @@ describe('after a failure', () => {
     });
 
     queue.add('a');
-    await vi.waitFor(() => expect(waits.length).toBeGreaterThanOrEqual(6));
+    await vi.waitFor(() => expect(waits.length).toBeGreaterThanOrEqual(6), PATIENCE);
 
     expect(waits.slice(0, 6)).toEqual([5, 10, 20, 40, 5, 10]);
     await queue.stop();
@@ -177,7 +180,7 @@ describe('after a failure', () => {
     });
 
     for (const key of ['bad', 'good']) queue.add(key);
-    await vi.waitFor(() => expect(done).toEqual(['good']));
+    await vi.waitFor(() => expect(done).toEqual(['good']), PATIENCE);
 
     await queue.stop();
   });

@@ -9,7 +9,7 @@ import { type AgentAnswer, type AgentClient, type AgentRequest, createAgentClien
 
 type Answering = (request: IncomingMessage, response: ServerResponse) => void;
 
-const PATIENT_MS = 10_000;
+const PATIENT_MS = 60_000;
 const { uid: podUID } = exampleReport.pod;
 
 let server: Server;
