@@ -22,6 +22,15 @@ const labelValue = z
     }),
   );
 
+/** The key of a label of Pods. */
+export function labelKey(description: string) {
+  return z
+    .string()
+    .max(317)
+    .regex(new RegExp(labelKeyForm), { error: labelKeyAdvice })
+    .meta(rules(description, { rule: `self.matches(r'${labelKeyForm}')`, message: labelKeyAdvice }));
+}
+
 /** Labels of Pods, of which a Pod must have all: 1 to 16. */
 export function matchLabels({ description, advice }: { readonly description: string; readonly advice: string }) {
   return z

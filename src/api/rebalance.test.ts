@@ -86,4 +86,61 @@ describe('a policy is refused', () => {
     ]);
     expect(problemsOf(placement, { rules: [rule, rule] })).toEqual(['rules: give each rule a name of its own']);
   });
+
+  const spread = { name: 'orders', topicPatterns: ['/shop/*'] };
+  const zone = { topologyKey: 'topology.kubernetes.io/zone', maxPerDomain: 2 };
+
+  it.each([
+    ['without a limit', spread, 'spread.0: write maxPerBroker, or maxPerDomain with topologyKey'],
+    [
+      'with a domain and no number',
+      { ...spread, maxPerBroker: 1, topologyKey: 'zone' },
+      'spread.0: write topologyKey and maxPerDomain together',
+    ],
+    [
+      'with a number of no domain',
+      { ...spread, maxPerDomain: 1 },
+      'spread.0: write topologyKey and maxPerDomain together',
+    ],
+    [
+      'with more on a broker than in its domain',
+      { ...spread, ...zone, maxPerBroker: 3 },
+      'spread.0: maxPerBroker is above maxPerDomain',
+    ],
+    [
+      'with a domain that is no label',
+      { ...spread, ...zone, topologyKey: 'a zone' },
+      'spread.0.topologyKey: write label keys as the Pods have them',
+    ],
+  ])('when a spread rule is %s', (_what, rule, problem) => {
+    expect(problemsOf(placement, { spread: [rule] })).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it('when spread rules have different domains, or the name of another rule', () => {
+    const [first, second] = [
+      { ...spread, ...zone },
+      { ...spread, ...zone, name: 'carts', topologyKey: 'rack' },
+    ];
+    const rule = { ...spread, brokerSelector: { matchLabels: { tier: 'fast' } } };
+
+    expect(problemsOf(placement, { spread: [first, second] })).toEqual([
+      'spread: write the same topologyKey in all spread rules: topics are kept apart by one kind of domain',
+    ]);
+    expect(problemsOf(placement, { spread: [first, first] })).toEqual(['spread: give each rule a name of its own']);
+    expect(problemsOf(placement, { spread: [first], rules: [rule] })).toEqual([
+      ': give each rule of rules and of spread a name of its own: messages name them',
+    ]);
+  });
+
+  it('but not when they say what they mean', () => {
+    const byBroker = {
+      ...spread,
+      name: 'by-broker',
+      scope: 'Topics',
+      maxPerBroker: 1,
+      whenUnsatisfiable: 'AssignAnyway',
+    };
+
+    expect(problemsOf(placement, { spread: [{ ...spread, ...zone, maxPerBroker: 1 }, byBroker] })).toEqual([]);
+  });
 });

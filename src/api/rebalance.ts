@@ -1,7 +1,7 @@
 /** The part of a RebalancePolicy that `plan` acts on: where topics may live, and how far and how fast load is evened out. */
 import { z } from 'zod';
 import { rules } from './fields.ts';
-import { matchLabels } from './label-selector.ts';
+import { labelKey, matchLabels } from './label-selector.ts';
 import { aggressivenessLevels, defaultAggressiveness, presets, type RebalanceNumbers } from './presets.ts';
 
 /** "Absent means …" of a number that the preset has a value for. */
@@ -70,6 +70,77 @@ const placementRule = z
   })
   .meta({ description: 'One rule.' });
 
+const spreadLimitAdvice =
+  'write maxPerBroker, or maxPerDomain with topologyKey, or all three: without a limit nothing is kept apart';
+const topologyAdvice =
+  'write topologyKey and maxPerDomain together: the one says what a domain is, the other how many may be in it';
+const spreadOrderAdvice =
+  'maxPerBroker is above maxPerDomain, which would be reached first: lower the one or raise the other';
+
+const mostTogether = z.int().min(1).max(1_000_000);
+
+const spreadRule = z
+  .object({
+    name: name('The name of the rule, for reasons and messages.'),
+    topicPatterns: z
+      .array(topicPattern)
+      .min(1)
+      .max(16)
+      .refine(isUnique, { error: 'write each pattern once' })
+      .meta({ description: 'The topics of the rule: 1 to 16 patterns.', 'x-kubernetes-list-type': 'set' }),
+    scope: z
+      .enum(['Partitions', 'Topics'])
+      .meta({
+        description:
+          'What is kept apart. Partitions: the partitions of each partitioned topic, which are counted for each topic on its own. ' +
+          'Topics: all topics of the rule, which are counted together, partitions as topics. Absent means Partitions.',
+      })
+      .exactOptional(),
+    maxPerBroker: mostTogether
+      .meta({ description: '1 to 1000000. How many of them one broker may have. Absent means any number.' })
+      .exactOptional(),
+    topologyKey: labelKey(
+      'A label of the broker Pods; brokers with the same value are one domain, such as a zone, and those without the label are one, too. ' +
+        'All spread rules use the same. Absent means that only brokers count.',
+    ).exactOptional(),
+    maxPerDomain: mostTogether
+      .meta({
+        description: '1 to 1000000. How many of them the brokers of one domain may have. Absent means any number.',
+      })
+      .exactOptional(),
+    whenUnsatisfiable: z
+      .enum(['Wait', 'AssignAnyway'])
+      .meta({
+        description:
+          'What becomes of a topic without an owner that could be assigned only against the rule. Wait: it waits, and the condition TopicsServed ' +
+          'names the rule. AssignAnyway: it goes where fewest of them are. Moves never break the rule. Absent means Wait.',
+      })
+      .exactOptional(),
+  })
+  .refine(({ maxPerBroker, maxPerDomain }) => maxPerBroker !== undefined || maxPerDomain !== undefined, {
+    error: spreadLimitAdvice,
+  })
+  .refine(({ topologyKey, maxPerDomain }) => (topologyKey === undefined) === (maxPerDomain === undefined), {
+    error: topologyAdvice,
+  })
+  .refine(({ maxPerBroker = 1, maxPerDomain = Infinity }) => maxPerBroker <= maxPerDomain, {
+    error: spreadOrderAdvice,
+  })
+  .meta(
+    rules(
+      'One rule.',
+      { rule: 'has(self.maxPerBroker) || has(self.maxPerDomain)', message: spreadLimitAdvice },
+      { rule: 'has(self.topologyKey) == has(self.maxPerDomain)', message: topologyAdvice },
+      {
+        rule: '!has(self.maxPerBroker) || !has(self.maxPerDomain) || self.maxPerBroker <= self.maxPerDomain',
+        message: spreadOrderAdvice,
+      },
+    ),
+  );
+
+const oneTopologyAdvice = 'write the same topologyKey in all spread rules: topics are kept apart by one kind of domain';
+const ownNameAdvice = 'give each rule of rules and of spread a name of its own: messages name them';
+
 export const placement = z
   .object({
     rules: z
@@ -84,8 +155,39 @@ export const placement = z
         'x-kubernetes-list-map-keys': ['name'],
       })
       .exactOptional(),
+    spread: z
+      .array(spreadRule)
+      .max(16)
+      .refine((list) => isUnique(list.map((rule) => rule.name)), { error: 'give each rule a name of its own' })
+      .refine((list) => new Set(list.flatMap(({ topologyKey = [] }) => topologyKey)).size <= 1, {
+        error: oneTopologyAdvice,
+      })
+      .meta({
+        ...rules(
+          'Which topics must stay apart, when these are assigned and when they move. Of several rules that cover a topic the first one counts. ' +
+            'Absent means none.',
+          {
+            rule: 'self.all(a, self.all(b, !has(a.topologyKey) || !has(b.topologyKey) || a.topologyKey == b.topologyKey))',
+            message: oneTopologyAdvice,
+          },
+        ),
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['name'],
+      })
+      .exactOptional(),
   })
-  .meta({ description: 'Where topics may live. Absent means anywhere.' });
+  .refine(
+    ({ rules: which = [], spread = [] }) => !which.some((rule) => spread.some(({ name }) => name === rule.name)),
+    {
+      error: ownNameAdvice,
+    },
+  )
+  .meta(
+    rules('Where topics may live. Absent means anywhere.', {
+      rule: '!has(self.rules) || !has(self.spread) || self.rules.all(a, self.spread.all(b, a.name != b.name))',
+      message: ownNameAdvice,
+    }),
+  );
 
 /** Five fields of cron as CronJobs take them, without names such as @daily. */
 const cronPart = '([*]|[0-9]{1,2}|[A-Za-z]{3})(-([0-9]{1,2}|[A-Za-z]{3}))?(/[0-9]{1,2})?';
@@ -290,6 +392,7 @@ export const effectiveRebalanceStatus = z
 export type RebalanceSpec = z.infer<typeof rebalance>;
 export type PlacementSpec = z.infer<typeof placement>;
 export type PlacementRuleSpec = z.infer<typeof placementRule>;
+export type SpreadRuleSpec = z.infer<typeof spreadRule>;
 export type WindowSpec = z.infer<typeof window>;
 
 /** `spec.rebalance` with every default filled in. */

@@ -55,8 +55,8 @@ describe('a snapshot', () => {
             expect(snapshot.problem).toMatch(/^(line \d+: |the snapshot is empty)/);
             return;
           }
-          const { rebalance, rules } = noPolicy;
-          const { input, options } = applyPolicy({ snapshot, rebalance, rules, mode: 'Full', brokers: [] });
+          const { rebalance, placement } = noPolicy;
+          const { input, options } = applyPolicy({ snapshot, rebalance, placement, mode: 'Full', brokers: [] });
           const made = plan(input, options);
           planned++;
           expect(made.after.every(({ maxOverMean, cv }) => Number.isFinite(maxOverMean) && Number.isFinite(cv))).toBe(

@@ -55,11 +55,11 @@ function makePlan(
   snapshot: PlannerSnapshot,
   { loadMs, nowMs }: { readonly loadMs: number; readonly nowMs: number },
 ): string | Problem {
-  const { rebalance, rules } = policy;
+  const { rebalance, placement } = policy;
   const { mode } = command;
   const brokers = chosenBrokers(command.brokers, mode, snapshot.input);
   if (isProblem(brokers)) return brokers;
-  const { input, options, notes } = applyPolicy({ snapshot, rebalance, rules, mode, brokers });
+  const { input, options, notes } = applyPolicy({ snapshot, rebalance, placement, mode, brokers });
 
   const started = performance.now();
   const until = started + (command.timeLimitSeconds ?? Infinity) * 1000;

@@ -16,7 +16,7 @@ describe('a policy file', () => {
 
     expect(read).toMatchObject({
       rebalance: effectiveRebalance({ aggressiveness: 'High', band: { abovePercent: 7 } }),
-      rules: [],
+      placement: {},
       ignored: [],
     });
   });

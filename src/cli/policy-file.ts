@@ -5,7 +5,7 @@ import { isProblem, type Problem } from '../api/problem.ts';
 import {
   type EffectiveRebalance,
   effectiveRebalance,
-  type PlacementRuleSpec,
+  type PlacementSpec,
   placement,
   rebalance,
 } from '../api/rebalance.ts';
@@ -15,7 +15,7 @@ import { type Calendar, createCalendar } from '../core/policy/windows.ts';
 
 export interface PolicyFile {
   readonly rebalance: EffectiveRebalance;
-  readonly rules: readonly PlacementRuleSpec[];
+  readonly placement: PlacementSpec;
   readonly calendar: Calendar;
   /** Fields that mean nothing, each with its line. */
   readonly ignored: readonly string[];
@@ -24,7 +24,7 @@ export interface PolicyFile {
 /** What applies without a file. */
 export const noPolicy: PolicyFile = {
   rebalance: effectiveRebalance(),
-  rules: [],
+  placement: {},
   calendar: alwaysOpen(),
   ignored: [],
 };
@@ -92,7 +92,7 @@ function readDocument(document: Document, lines: LineCounter): PolicyFile | Prob
   ];
   return {
     rebalance: effective,
-    rules: read.data.placement?.rules ?? [],
+    placement: read.data.placement ?? {},
     calendar,
     ignored: unknown.map((path) => `${at(path)} is not a field`),
   };

@@ -65,7 +65,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
     const { input, options } = applyPolicy({
       snapshot: { ...picture, labels, ignored: [] },
       rebalance,
-      rules: spec.placement?.rules ?? [],
+      ...(spec.placement !== undefined && { placement: spec.placement }),
       mode: 'Full',
       brokers: [],
     });

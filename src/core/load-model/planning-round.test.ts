@@ -42,7 +42,6 @@ function round(cluster: TestCluster, spec: RebalanceSpec) {
   const policy = applyPolicy({
     snapshot: { ...picture, labels, ignored: [] },
     rebalance,
-    rules: [],
     mode: 'Full',
     brokers: [],
   });

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { effectiveRebalance, type PlacementRuleSpec, type RebalanceSpec } from '../../api/rebalance.ts';
+import {
+  effectiveRebalance,
+  type PlacementRuleSpec,
+  type RebalanceSpec,
+  type SpreadRuleSpec,
+} from '../../api/rebalance.ts';
 import { clusterOf, topicsOf } from '../planner/cluster-builder.ts';
 import { BrokerRole } from '../planner/input.ts';
 import { plan } from '../planner/plan.ts';
@@ -25,7 +30,6 @@ function applied(rebalance: RebalanceSpec, change: Partial<PlannerSnapshot> = {}
   return applyPolicy({
     snapshot: snapshotOf(change),
     rebalance: effectiveRebalance(rebalance),
-    rules: [],
     mode: 'Full',
     brokers: [],
     ...more,
@@ -144,7 +148,7 @@ describe('rules', () => {
   it('keep topics on the brokers that have all labels', () => {
     const rules = [rule('fast', '/default/t*', { tier: 'fast' })];
 
-    const { input, options } = applied({}, {}, { rules });
+    const { input, options } = applied({}, {}, { placement: { rules } });
 
     const moved = plan(input, options).moves.filter(({ reason }) => reason === 'NotAllowed');
     expect(moved).toHaveLength(60);
@@ -158,7 +162,7 @@ describe('rules', () => {
       rule('fast', '/default/u*', { tier: 'fast' }, true),
     ];
 
-    const { input, notes } = applied({}, {}, { rules });
+    const { input, notes } = applied({}, {}, { placement: { rules } });
 
     expect(input.placement?.rules).toEqual([
       { name: 'slow and zone', allowed: Uint8Array.of(0, 0, 0) },
@@ -171,7 +175,7 @@ describe('rules', () => {
   it('may prefer brokers', () => {
     const rules = [rule('fast', '/default/t*', { tier: 'fast' }, true)];
 
-    const { input } = applied({}, {}, { rules });
+    const { input } = applied({}, {}, { placement: { rules } });
 
     expect(input.placement?.rules).toEqual([
       { name: 'fast', allowed: Uint8Array.of(1, 1, 1), preferred: Uint8Array.of(0, 0, 1) },
@@ -181,9 +185,49 @@ describe('rules', () => {
   it('that mean nothing here are named', () => {
     const rules = [rule('none', '/other/*', { tier: 'slow' }), rule('nowhere', '/default/*', { tier: 'none' })];
 
-    expect(applied({}, {}, { rules }).notes).toEqual([
+    expect(applied({}, {}, { placement: { rules } }).notes).toEqual([
       'rule none covers no topic',
       'rule nowhere selects no broker: check its labels',
+    ]);
+  });
+});
+
+describe('spread rules', () => {
+  const partitions = clusterOf(['cpu'], { b0: topicsOf('/shop/orders-part-', 4, [1]), b1: {}, b2: {} });
+  const snapshot = { input: partitions, reliable: new Uint8Array(4), connections: new Float64Array(4) };
+  const orders: SpreadRuleSpec = { name: 'orders', topicPatterns: ['/shop/orders'], maxPerBroker: 2 };
+
+  it('move partitions apart that are together, and never together again', () => {
+    const { input, options, notes } = applied({}, snapshot, { placement: { spread: [orders] } });
+
+    const { moves, blocked } = plan(input, options);
+
+    expect(moves.filter(({ reason }) => reason === 'Spread')).toHaveLength(2);
+    expect(blocked).toEqual([]);
+    expect(notes).toEqual([]);
+  });
+
+  it('keep them apart by domains of brokers, of which those without the label are one', () => {
+    const labels = [{ zone: 'a' }, { zone: 'b' }, {}];
+    const zoned = { ...orders, maxPerBroker: 1, topologyKey: 'zone', maxPerDomain: 1 };
+
+    const { input, options, notes } = applied({}, { ...snapshot, labels }, { placement: { spread: [zoned] } });
+
+    expect(input.spread).toMatchObject({ domains: ['no zone', 'a', 'b'], domainOf: Int32Array.of(1, 2, 0) });
+    expect(notes).toEqual(['brokers without the label zone: 1; they count as one domain']);
+    const { moves, blocked } = plan(input, options);
+    expect(moves).toHaveLength(2);
+    expect(blocked).toEqual([expect.objectContaining({ wanted: 'Spread' })]);
+  });
+
+  it('that mean nothing here, or cover the same topics, are named', () => {
+    const all: SpreadRuleSpec = { name: 'all', topicPatterns: ['/shop/*'], scope: 'Topics', maxPerBroker: 9 };
+    const none = { ...orders, name: 'none', topicPatterns: ['/none/*'] };
+
+    expect(applied({}, snapshot, { placement: { spread: [orders, all, none] } }).notes).toEqual([
+      'spread rule all counts for no topic',
+      'spread rule none counts for no partition of a partitioned topic',
+      'spread rules orders and all both cover 4 topics: the first one counts',
     ]);
   });
 });

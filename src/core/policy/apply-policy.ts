@@ -1,14 +1,15 @@
 /** What a policy makes of a snapshot: the planner's input and options, with a reason for every topic that it holds back. */
-import type { EffectiveRebalance, PlacementRuleSpec } from '../../api/rebalance.ts';
+import type { EffectiveRebalance, PlacementRuleSpec, PlacementSpec, SpreadRuleSpec } from '../../api/rebalance.ts';
 import { BrokerRole, type PlanMode, type PlannerInput, type PlanOptions } from '../planner/input.ts';
 import type { PlannerSnapshot } from '../planner/snapshot-reader.ts';
 import { compileRules, rulesOnBrokers } from './placement-rules.ts';
+import { createSpreadGroups, domainsOf } from './spread.ts';
 import { createTopicMatcher } from './topic-patterns.ts';
 
 export interface PolicyInput {
   readonly snapshot: PlannerSnapshot;
   readonly rebalance: EffectiveRebalance;
-  readonly rules: readonly PlacementRuleSpec[];
+  readonly placement?: PlacementSpec;
   readonly mode: PlanMode;
   /** Indexes of the brokers to be emptied, besides those that are draining, or in mode ScaleOut of those that may receive. */
   readonly brokers: readonly number[];
@@ -32,7 +33,7 @@ export const heldBack = {
 
 export type HeldBack = keyof typeof heldBack;
 
-export function applyPolicy({ snapshot, rebalance, rules, mode, brokers }: PolicyInput): PolicyOutcome {
+export function applyPolicy({ snapshot, rebalance, placement: rules = {}, mode, brokers }: PolicyInput): PolicyOutcome {
   const roles = rolesOf(snapshot, mode, brokers);
   const active = roles.reduce((count, role) => count + Number(role === BrokerRole.Active), 0);
   const { minActiveBrokers } = rebalance.limits;
@@ -45,7 +46,8 @@ export function applyPolicy({ snapshot, rebalance, rules, mode, brokers }: Polic
   }
   const receivers =
     mode === 'ScaleOut' ? roles.map((role, broker) => (brokers.includes(broker) ? role : BrokerRole.Closed)) : roles;
-  const placement = rules.length === 0 ? undefined : placementOf(snapshot, rules, receivers, notes);
+  const placement = rules.rules?.length ? placementOf(snapshot, rules.rules, receivers, notes) : undefined;
+  const spread = rules.spread?.length ? spreadOf(snapshot, rules.spread, notes) : undefined;
   const cost = costsOf(snapshot);
   const immovable = immovableOf(snapshot, rebalance, roles);
   return {
@@ -54,6 +56,7 @@ export function applyPolicy({ snapshot, rebalance, rules, mode, brokers }: Polic
       ...(roles.some((role) => role !== BrokerRole.Active) && { roles }),
       ...(immovable.of.some((code) => code > 0) && { immovable }),
       ...(placement !== undefined && { placement }),
+      ...(spread !== undefined && { spread }),
       ...(cost !== undefined && { cost }),
     },
     options: {
@@ -135,5 +138,36 @@ function placementOf(
       allowed,
       ...(preferred !== undefined && { preferred }),
     })),
+  };
+}
+
+function spreadOf(
+  { input, labels }: PlannerSnapshot,
+  rules: readonly SpreadRuleSpec[],
+  notes: string[],
+): NonNullable<PlannerInput['spread']> {
+  const spread = createSpreadGroups(rules);
+  const of = Int32Array.from(input.topics, (topic) => spread.of(topic)?.index ?? -1);
+  const used = new Set(spread.groups.map(({ rule }) => rule));
+  for (const rule of rules) {
+    if (used.has(rule)) continue;
+    const what = rule.scope === 'Topics' ? 'topic' : 'partition of a partitioned topic';
+    notes.push(`spread rule ${rule.name} counts for no ${what}`);
+  }
+  for (const [pair, topics] of spread.overlaps) {
+    notes.push(`spread rules ${pair} both cover ${topics} topics: the first one counts`);
+  }
+  const topology = domainsOf(rules, labels);
+  if (topology !== undefined && topology.unlabelled > 0) {
+    notes.push(`brokers without the label ${topology.key}: ${topology.unlabelled}; they count as one domain`);
+  }
+  return {
+    of,
+    groups: spread.groups.map(({ name, maxPerBroker, maxPerDomain }) => ({
+      name,
+      ...(maxPerBroker !== undefined && { maxPerBroker }),
+      ...(maxPerDomain !== undefined && { maxPerDomain }),
+    })),
+    ...(topology !== undefined && { domainOf: topology.domainOf, domains: topology.domains }),
   };
 }
