@@ -38,6 +38,11 @@ export interface PlannerInput {
   readonly immovable?: { readonly of: Uint8Array; readonly reasons: readonly string[] };
   /** What moving a topic costs, 1 = a plain topic; reliable topics and connected clients cost more (contract M7). */
   readonly cost?: Float64Array;
+  /**
+   * Indexes of the resources that are traffic of clients. Of topics whose moves cost the same, those that have less of it move:
+   * the share of the cluster's traffic that moves is added to the cost, so all of it together counts as one plain move.
+   */
+  readonly traffic?: readonly number[];
   /** Per topic the index of its rule, −1 = it may live anywhere. */
   readonly placement?: { readonly of: Int32Array; readonly rules: readonly PlacementRule[] };
   /** Per topic the index of its group, −1 = none; per broker the index of its domain (a zone, a node). */
@@ -116,6 +121,8 @@ export interface Plan {
    * only help together have no cut between them. The last cut is after all moves.
    */
   readonly cuts: readonly number[];
+  /** Of all moves, 1 = that of a plain topic, with the share of the cluster's traffic that moves. */
+  readonly cost: number;
   readonly before: readonly ResourceFigures[];
   readonly after: readonly ResourceFigures[];
   readonly inBand: boolean;
@@ -134,6 +141,8 @@ export interface PlanStats {
   readonly shed: number;
   readonly repaired: number;
   readonly pruned: number;
+  /** Moves that another topic took over for less. */
+  readonly replaced: number;
   /** Whether `shouldStop` cut the work short. */
   readonly stopped: boolean;
 }

@@ -3,12 +3,13 @@
  * reason for each and a proof of how good the plan is (design §6).
  *
  * Phases: what hard rules ask for; shed (each hot broker gives the smallest set that cures it); place; repair (moves and exchanges,
- * cheaply first, then with more effort for what is left, at last by a walk through worse states); prune; order. Each
+ * cheaply first, then with more effort for what is left, at last by a walk through worse states); prune; cheapen; order. Each
  * leaves a valid state that is not worse than the one before.
  * The same input gives the same plan: nothing is random, and ties go to the lower index of broker or topic.
  */
 import { balanceBounds } from './bounds.ts';
 import { type Candidates, createCandidates } from './candidates.ts';
+import { cheapen } from './cheapen.ts';
 import { balanceFigures, loadsAfter } from './figures.ts';
 import { type Forced, placeForced, refusedEverywhere } from './forced.ts';
 import { contentHash } from './hash.ts';
@@ -23,7 +24,7 @@ import { repair } from './repair.ts';
 import { chooseShed } from './shed.ts';
 import { createSearch, type Effort } from './steps.ts';
 import { WALK, walk, walkToFewerMoves } from './tabu.ts';
-import { createWork, energy, isMovable, isSettled, isStopped, setLimit, type Work } from './work.ts';
+import { createWork, energy, isInBand, isMovable, isSettled, isStopped, priceOf, setLimit, type Work } from './work.ts';
 
 /** Largest topics of a hot broker that are weighed for shedding. */
 const SHED_DEPTH = 64;
@@ -41,6 +42,7 @@ const QUICK_LIMIT_PER_TOPIC = 10;
 const THOROUGH_LIMIT = 4_000_000;
 const WALK_LIMIT = 2_000_000;
 const FEWER_MOVES_LIMIT = 1_000_000;
+const CHEAPEN_LIMIT = 2_000_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
 export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
@@ -53,6 +55,7 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
   let shed = 0;
   let repaired = 0;
   let pruned = 0;
+  let replaced = 0;
   if (options.mode !== 'Drain') {
     shed = shedAndPlace(work, candidates);
     const quick = QUICK_LIMIT + QUICK_LIMIT_PER_TOPIC * work.home.length;
@@ -65,10 +68,18 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
       candidates.size,
       work.evaluations + FEWER_MOVES_LIMIT,
     );
+    replaced = cheapen(work, candidates, forced.wanted, work.evaluations + CHEAPEN_LIMIT);
   }
   const stopped = isStopped(work);
   const ordered = orderMoves(work, forced.wanted);
-  return describePlan(work, forced, ordered, { evaluations: work.evaluations, shed, repaired, pruned, stopped });
+  return describePlan(work, forced, ordered, {
+    evaluations: work.evaluations,
+    shed,
+    repaired,
+    pruned,
+    replaced,
+    stopped,
+  });
 }
 
 function shedAndPlace(work: Work, candidates: Candidates): number {
@@ -80,11 +91,6 @@ function shedAndPlace(work: Work, candidates: Candidates): number {
   }
   placeAll(work, leaving, candidates.size);
   return leaving.length;
-}
-
-function isInBand(work: Work): boolean {
-  for (let broker = 0; broker < work.brokerCount; broker++) if (!isSettled(work, broker)) return false;
-  return true;
 }
 
 function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan['stats']): Plan {
@@ -100,6 +106,7 @@ function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan[
   return {
     moves,
     cuts: ordered.cuts,
+    cost: moves.reduce((sum, { topic }) => sum + priceOf(work, topic), 0),
     before,
     after,
     inBand: isInBand(work),

@@ -8,7 +8,17 @@ import { members } from './candidates.ts';
 import { createPriorityQueue } from './priority-queue.ts';
 import { Refusal, refusal } from './rules.ts';
 import { costChange, type Effort, isCold, isHot, type Search, type Step } from './steps.ts';
-import { assign, energy, energyAfter, isSettled, isStopped, movedTopics, type Work, worstOutside } from './work.ts';
+import {
+  assign,
+  energy,
+  energyAfter,
+  isInBand,
+  isSettled,
+  isStopped,
+  movedTopics,
+  type Work,
+  worstOutside,
+} from './work.ts';
 
 /** Each step weighs every pair of these, so they are few. */
 export const WALK: Effort = { partners: 24, topics: 16, exchangePartners: 6, exchangeTopics: 12 };
@@ -118,6 +128,8 @@ export function walk(search: Search, until: number): boolean {
  */
 export function walkToFewerMoves(search: Search, size: Float64Array, until: number): number {
   const { work } = search;
+  // A sum of energies is too coarse to tell whether all brokers are still within the band.
+  const staysInBand = isInBand(work);
   let saved = 0;
   for (let before = -1; saved > before; ) {
     before = saved;
@@ -126,21 +138,22 @@ export function walkToFewerMoves(search: Search, size: Float64Array, until: numb
       if (work.evaluations > until || isStopped(work)) return saved;
       const home = work.home[topic] as number;
       if (work.owner[topic] === home || refusal(work, topic, home) !== Refusal.None) continue;
-      if (walkWithout(search, topic, until)) saved++;
+      if (walkWithout(search, topic, until, staysInBand)) saved++;
     }
   }
   return saved;
 }
 
-function walkWithout(search: Search, topic: number, until: number): boolean {
+function walkWithout(search: Search, topic: number, until: number, staysInBand: boolean): boolean {
   const { work } = search;
   const trail = createTrail(work);
   const most = { energy: work.totalEnergy + ROUNDING, cost: work.totalCost - LEAST_SAVING };
   const home = work.home[topic] as number;
   trail.take({ topic, to: home, back: -1, score: 0 }, 0);
   for (let step = 1; step <= SHORT_WALK; step++) {
-    if (work.totalEnergy <= most.energy && work.totalCost <= most.cost && trail.isWithinLimit()) return true;
     const broker = trail.worst();
+    const isAsGood = work.totalEnergy <= most.energy && (broker === undefined || !staysInBand);
+    if (isAsGood && work.totalCost <= most.cost && trail.isWithinLimit()) return true;
     if (broker === undefined || work.evaluations > until) break;
     const rests = (other: number): boolean => other === topic || trail.rests(other, step);
     const next = leastHarmful(search, broker, step, rests, most.cost);

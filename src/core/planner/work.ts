@@ -38,6 +38,8 @@ export interface Work {
   readonly perBroker: Map<number, number>;
   readonly perDomain: Map<number, number>;
   readonly options: PlanOptions;
+  /** Per resource, what one unit of its load adds to the price of a move; 0 where it is no traffic. */
+  readonly trafficScale: Float64Array;
   /** Per broker, how often its topics have changed. */
   readonly version: Int32Array;
   /** Sum over the brokers, kept by `assign`. */
@@ -81,6 +83,7 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     perBroker: new Map(),
     perDomain: new Map(),
     options,
+    trafficScale: trafficScale(input, sums),
     version: new Int32Array(brokerCount),
     totalEnergy: 0,
     totalCost: 0,
@@ -90,6 +93,17 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
   setLimit(work);
   for (let topic = 0; topic < input.topics.length; topic++) countMember(work, topic, work.owner[topic] as number, 1);
   return work;
+}
+
+function trafficScale({ brokers, resources, traffic = [] }: PlannerInput, sums: Float64Array): Float64Array {
+  const width = resources.length;
+  const scale = new Float64Array(width);
+  for (const resource of traffic) {
+    let total = 0;
+    for (let broker = 0; broker < brokers.length; broker++) total += sums[broker * width + resource] as number;
+    scale[resource] = total > 0 ? 1 / (total * traffic.length) : 0;
+  }
+  return scale;
 }
 
 /** The level at which a broker has used the share `headroom` of its capacity. */
@@ -185,6 +199,15 @@ export function costOf(work: Work, topic: number): number {
   return work.input.cost?.[topic] ?? 1;
 }
 
+/** `costOf` and the share of the cluster's traffic that the topic has: all traffic together counts as much as one plain move. */
+export function priceOf(work: Work, topic: number): number {
+  let price = costOf(work, topic);
+  for (const resource of work.input.traffic ?? []) {
+    price += (work.input.loads[topic * work.width + resource] as number) * (work.trafficScale[resource] as number);
+  }
+  return price;
+}
+
 /** What a topic adds to a broker's level. */
 export function levelOf(work: Work, topic: number, broker: number, resource: number): number {
   return (
@@ -215,6 +238,11 @@ export function energy(work: Work, broker: number): number {
 /** Whether a broker is within the band, but for rounding: a level may pass its edge by some 1e-10. */
 export function isSettled(work: Work, broker: number): boolean {
   return energy(work, broker) <= 1e-19;
+}
+
+export function isInBand(work: Work): boolean {
+  for (let broker = 0; broker < work.brokerCount; broker++) if (!isSettled(work, broker)) return false;
+  return true;
 }
 
 /** Squared distance outside the band. */

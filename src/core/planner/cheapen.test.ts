@@ -1,0 +1,93 @@
+/** What a move costs decides which topics move, and never how good the plan is. */
+import { describe, expect, it } from 'vitest';
+import { skewedCluster } from '../../../bench/planner/workloads.ts';
+import { createCandidates } from './candidates.ts';
+import { cheapen } from './cheapen.ts';
+import { clusterOf } from './cluster-builder.ts';
+import type { Plan, PlannerInput } from './input.ts';
+import { plan } from './plan.ts';
+import { assign, createWork, isInBand, movedTopics } from './work.ts';
+
+const BAND = { above: 0.1, below: 0.1 };
+
+/** b0 has 30 of cpu and b1 has 10: any of `a`, `b` and `c` evens it out. */
+const ALIKE = clusterOf(['cpu', 'networkIn', 'networkOut'], {
+  b0: { a: [10, 1.02, 1.01], b: [10, 1, 0.99], c: [10, 1.01, 1] },
+  b1: { d: [10, 1, 1] },
+});
+
+function loadOf({ loads, resources }: PlannerInput, topic: number, resource: number): number {
+  return loads[topic * resources.length + resource] ?? Number.NaN;
+}
+
+function moved(input: PlannerInput, options = { band: BAND }): readonly (string | undefined)[] {
+  return plan(input, options).moves.map(({ topic }) => input.topics[topic]);
+}
+
+function costs(input: PlannerInput, dearer: Readonly<Record<string, number>>): Float64Array {
+  return Float64Array.from(input.topics, (topic) => dearer[topic] ?? 1);
+}
+
+describe('of topics that would do', () => {
+  it('the one with less traffic moves', () => {
+    const input = { ...ALIKE, traffic: [1, 2] };
+
+    expect(moved(input, { band: BAND })).toEqual(['b']);
+  });
+
+  it('the one that is not reliable moves, even with more traffic', () => {
+    const input = { ...ALIKE, traffic: [1, 2], cost: costs(ALIKE, { b: 2, c: 2 }) };
+
+    expect(moved(input)).toEqual(['a']);
+  });
+
+  it('the one with fewest connected clients moves', () => {
+    expect(moved({ ...ALIKE, cost: costs(ALIKE, { a: 4, b: 3, c: 2 }) })).toEqual(['c']);
+  });
+
+  it('none moves where none has to, however cheap it is', () => {
+    expect(moved({ ...ALIKE, traffic: [1, 2] }, { band: { above: 0.6, below: 0.6 } })).toEqual([]);
+  });
+});
+
+describe('a plan', () => {
+  it('lets a topic that moves anyway do what another one moved for', () => {
+    // The mean is 20. b0 gave `a` to b1, and b2 gave `b` to b3; but b1 may as well have `b`, and b0 can keep `a`.
+    const input = clusterOf(['cpu'], {
+      b0: { w: [18], a: [2] },
+      b1: { v: [16] },
+      b2: { u: [22], b: [2] },
+      b3: { t: [20] },
+    });
+    const work = createWork(input, { band: { above: 0.11, below: 0.11 } });
+    assign(work, input.topics.indexOf('a'), 1);
+    assign(work, input.topics.indexOf('b'), 3);
+
+    const replaced = cheapen(work, createCandidates(work), new Map(), Infinity);
+
+    expect(replaced).toBe(1);
+    expect(movedTopics(work).map((topic) => input.topics[topic])).toEqual(['b']);
+    expect(isInBand(work)).toBe(true);
+  });
+
+  it('says what it costs: its moves, and the share of the traffic that moves', () => {
+    const input = { ...ALIKE, traffic: [1], cost: costs(ALIKE, { a: 2, b: 2, c: 2 }) };
+    const [moved] = plan(input, { band: BAND }).moves;
+
+    expect(plan(input, { band: BAND }).cost).toBeCloseTo(2 + loadOf(input, moved?.topic ?? -1, 1) / 4.03);
+    expect(plan(ALIKE, { band: BAND }).cost).toBe(1);
+  });
+
+  it('has no move more for the sake of traffic, and moves less of it', () => {
+    for (const seed of [1, 2, 3, 4, 5]) {
+      const input = skewedCluster(30, 3_000, 4, seed);
+      const plain = plan(input);
+      const careful = plan({ ...input, traffic: [1, 2] });
+
+      expect(careful.inBand).toBe(true);
+      expect(careful.moves.length).toBeLessThanOrEqual(plain.moves.length);
+      const trafficOf = ({ moves }: Plan): number => moves.reduce((sum, { topic }) => sum + loadOf(input, topic, 1), 0);
+      expect(trafficOf(careful)).toBeLessThan(trafficOf(plain));
+    }
+  });
+});
