@@ -8,6 +8,7 @@ import {
   type PlannerInput,
   type ResourceFigures,
 } from '../core/planner/input.ts';
+import { ruleName } from '../core/planner/rules.ts';
 import { durationSeconds, type Wave } from '../core/policy/waves.ts';
 
 export interface PlanReport {
@@ -32,7 +33,7 @@ export interface PlanReport {
   readonly durationSeconds: number | null;
   /** How many topics may not move, by reason. */
   readonly heldBack: Readonly<Record<string, number>>;
-  readonly blocked: readonly { readonly topic: string; readonly wanted: string; readonly because: string }[];
+  readonly blocked: readonly ReportedBlocked[];
   /** Brokers that are furthest from the mean, now or after the plan, the furthest first. */
   readonly furthest: readonly ReportedBroker[];
   readonly notes: readonly string[];
@@ -46,8 +47,18 @@ export interface ReportedMove {
   /** Null where a hard rule asks for the move. */
   readonly resource: string | null;
   readonly reason: string;
+  /** The policy's rule, of `NotAllowed` and `Spread`. */
+  readonly rule?: string;
   /** From 1. */
   readonly wave: number;
+}
+
+export interface ReportedBlocked {
+  readonly topic: string;
+  readonly wanted: string;
+  /** The policy's rule, of `NotAllowed` and `Spread`. */
+  readonly rule?: string;
+  readonly because: string;
 }
 
 export interface ReportedWave {
@@ -113,7 +124,12 @@ export function reportPlan({ input, plan, waves, mode, band, notes, nowMs, loadM
       movedPercent: rounded(movedPercent),
     })),
     heldBack: countHeldBack(input),
-    blocked: plan.blocked.map(({ topic, wanted, because }) => ({ topic: topicName(input, topic), wanted, because })),
+    blocked: plan.blocked.map(({ topic, wanted, because }) => ({
+      topic: topicName(input, topic),
+      wanted,
+      ...ruleOf(input, topic, wanted),
+      because,
+    })),
     furthest: furthestBrokers(input, plan),
     notes,
     hash: plan.hash,
@@ -123,6 +139,11 @@ export function reportPlan({ input, plan, waves, mode, band, notes, nowMs, loadM
 
 function topicName(input: PlannerInput, topic: number): string {
   return input.topics[topic] as string;
+}
+
+function ruleOf(input: PlannerInput, topic: number, reason: string): { readonly rule?: string } {
+  const rule = ruleName(input, topic, reason);
+  return rule === undefined ? {} : { rule };
 }
 
 /** Digits beyond these are noise. */
@@ -146,6 +167,7 @@ function reportMoves(input: PlannerInput, { moves }: Plan, waves: readonly Wave[
       to: input.brokers[to] as string,
       resource: input.resources[resource] ?? null,
       reason,
+      ...ruleOf(input, topic, reason),
       wave: index + 1,
     })),
   );

@@ -128,20 +128,24 @@ function startText({ startsAfterSeconds, startsAt }: Pick<ReportedWave, 'startsA
 function blockedTable({ blocked }: PlanReport): string {
   if (blocked.length === 0) return '';
   const shown = blocked.slice(0, MOST_BLOCKED);
-  const rows = shown.map(({ topic, wanted, because }) => [topic, wanted, because]);
+  const rows = shown.map(({ topic, wanted, rule, because }) => [
+    topic,
+    rule === undefined ? wanted : `${wanted}, rule ${rule}`,
+    because,
+  ]);
   return `Must move and cannot:\n${table(['TOPIC', 'WANTED BY', 'BECAUSE'], rows)}${more(blocked.length - shown.length, 'topic')}`;
 }
 
 function moveTable({ moves }: PlanReport): string {
   if (moves.length === 0) return '';
   const shown = moves.slice(0, MOST_MOVES);
-  const rows = shown.map(({ topic, from, to, resource, reason, wave }) => [
+  const rows = shown.map(({ topic, from, to, resource, reason, rule, wave }) => [
     String(wave),
     topic,
     from,
     to,
     reason,
-    resource ?? '-',
+    resource ?? (rule === undefined ? '-' : `rule ${rule}`),
   ]);
   return `${table(['WAVE', 'TOPIC', 'FROM', 'TO', 'REASON', 'FOR'], rows)}${more(moves.length - shown.length, 'move')}`;
 }

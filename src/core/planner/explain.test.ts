@@ -111,10 +111,10 @@ describe('why a topic does not go to a broker', () => {
       text: 'rule payments does not allow b3',
     });
     expect(explainer({ ...HOT, spread }).whyNot('u0', 'b3').text).toBe(
-      'b3 already has as many topics of group shards as it may',
+      'b3 already has as many topics of rule shards as it may',
     );
     expect(explainer({ ...HOT, spread }).whyNot('u0', 'b1').text).toBe(
-      'b already has as many topics of group shards as it may',
+      'b already has as many topics of rule shards as it may',
     );
     expect(explainer({ ...HOT, roles }).whyNot('t0', 'b2')).toEqual({
       code: 'BrokerClosed',

@@ -1,7 +1,7 @@
 /** Why a topic moves, stays, or may not go somewhere: asked of the same rules and the same sums that made the plan. */
 import { immovableBecause } from './forced.ts';
 import type { Move, Plan, PlannerInput, PlanOptions } from './input.ts';
-import { Refusal, refusal } from './rules.ts';
+import { Refusal, refusal, ruleName } from './rules.ts';
 import { assign, createWork, isMovable, isSettled, levelOf, type Work } from './work.ts';
 
 export type WhyNotCode =
@@ -95,9 +95,9 @@ function hardText(work: Work, topic: number, broker: number, hard: number): WhyN
   const { input } = work;
   const name = input.topics[topic];
   const target = input.brokers[broker];
-  const group = input.spread?.groups[input.spread.of[topic] ?? -1]?.name;
+  const group = ruleName(input, topic, 'Spread');
   const domain = input.spread?.domains?.[input.spread.domainOf?.[broker] ?? -1] ?? 'its domain';
-  const rule = input.placement?.rules[input.placement.of[topic] ?? -1]?.name;
+  const rule = ruleName(input, topic, 'NotAllowed');
   switch (hard) {
     case Refusal.NotMovable:
       return { code: 'NotMovable', text: `${name} may not move: ${immovableBecause(work, topic)}` };
@@ -112,9 +112,9 @@ function hardText(work: Work, topic: number, broker: number, hard: number): WhyN
     case Refusal.NotAllowed:
       return { code: 'NotAllowed', text: `rule ${rule} does not allow ${target}` };
     case Refusal.SpreadOverBrokers:
-      return { code: 'SpreadOverBrokers', text: `${target} already has as many topics of group ${group} as it may` };
+      return { code: 'SpreadOverBrokers', text: `${target} already has as many topics of rule ${group} as it may` };
     case Refusal.SpreadOverDomains:
-      return { code: 'SpreadOverDomains', text: `${domain} already has as many topics of group ${group} as it may` };
+      return { code: 'SpreadOverDomains', text: `${domain} already has as many topics of rule ${group} as it may` };
     case Refusal.NotPreferred:
       return { code: 'NotPreferred', text: `rule ${rule} prefers other brokers than ${target}` };
     default:
@@ -139,14 +139,15 @@ function moveText(work: Work, move: Move): string {
   const [name, from, to] = [input.topics[move.topic], input.brokers[move.from], input.brokers[move.to]];
   const broker = move.reason === 'Fill' ? move.to : move.from;
   const at = broker * work.width + move.resource;
+  const rule = ruleName(input, move.topic, move.reason);
   const change = `${work.levelBefore[at]?.toFixed(2)} to ${work.level[at]?.toFixed(2)} × mean of ${input.resources[move.resource]}`;
   switch (move.reason) {
     case 'Drain':
       return `${name} leaves ${from}, which is being drained, for ${to}`;
     case 'NotAllowed':
-      return `${name} goes to ${to}: its rule does not allow ${from}`;
+      return `${name} goes to ${to}: rule ${rule} does not allow ${from}`;
     case 'Spread':
-      return `${name} goes to ${to}: ${from} has too many topics of its group`;
+      return `${name} goes to ${to}: ${from} or its domain has too many topics of rule ${rule}`;
     case 'Relieve':
       return `${name} goes to ${to}: the plan brings ${from} from ${change}`;
     case 'Fill':

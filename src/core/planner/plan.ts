@@ -21,6 +21,7 @@ import { placeAll } from './place.ts';
 import { prune } from './prune.ts';
 import { relaxLow } from './relax.ts';
 import { repair } from './repair.ts';
+import { ruleName } from './rules.ts';
 import { chooseShed } from './shed.ts';
 import { createSearch, type Effort } from './steps.ts';
 import { WALK, walk, walkToFewerMoves } from './tabu.ts';
@@ -203,7 +204,9 @@ function bindingConstraint(
     const name = input.topics[blocked.topic];
     const broker = input.brokers[work.home[blocked.topic] as number];
     const others = forced.blocked.length > 1 ? ` and ${forced.blocked.length - 1} more` : '';
-    return `topic ${name}${others} cannot leave broker ${broker} (${blocked.wanted}): ${blocked.because}`;
+    const rule = ruleName(input, blocked.topic, blocked.wanted);
+    const wanted = rule === undefined ? blocked.wanted : `${blocked.wanted}, rule ${rule}`;
+    return `topic ${name}${others} cannot leave broker ${broker} (${wanted}): ${blocked.because}`;
   }
   if (ordered.cut) return `the budget ends the plan after ${ordered.topics.length} moves`;
   // What a bound says is not what keeps a plan from being better that moves nothing for balance.

@@ -1,5 +1,5 @@
 /** The hard rules of a move: one function decides in every phase, and the same one answers `whyNot`. */
-import { BrokerRole } from './input.ts';
+import { BrokerRole, type PlannerInput } from './input.ts';
 import { groupOf, isMovable, membersInDomain, membersOnBroker, type Work } from './work.ts';
 
 /** Why a topic may not go to a broker; 0 = it may. */
@@ -73,6 +73,12 @@ export function isAllowed(work: Work, topic: number, broker: number): boolean {
   const placement = work.input.placement;
   const rule = placement?.of[topic] ?? -1;
   return rule < 0 || placement?.rules[rule]?.allowed[broker] === 1;
+}
+
+/** The name of the policy's rule behind `NotAllowed` or `Spread`; undefined for all other reasons. */
+export function ruleName({ placement, spread }: PlannerInput, topic: number, reason: string): string | undefined {
+  if (reason === 'NotAllowed') return placement?.rules[placement.of[topic] ?? -1]?.name;
+  return reason === 'Spread' ? spread?.groups[spread.of[topic] ?? -1]?.name : undefined;
 }
 
 function isPreferred(work: Work, topic: number, broker: number): boolean {

@@ -6,6 +6,7 @@ import {
   type SpreadRuleSpec,
 } from '../../api/rebalance.ts';
 import { clusterOf, topicsOf } from '../planner/cluster-builder.ts';
+import { createExplainer } from '../planner/explain.ts';
 import { BrokerRole } from '../planner/input.ts';
 import { plan } from '../planner/plan.ts';
 import type { PlannerSnapshot } from '../planner/snapshot-reader.ts';
@@ -215,9 +216,16 @@ describe('spread rules', () => {
 
     expect(input.spread).toMatchObject({ domains: ['no zone', 'a', 'b'], domainOf: Int32Array.of(1, 2, 0) });
     expect(notes).toEqual(['brokers without the label zone: 1; they count as one domain']);
-    const { moves, blocked } = plan(input, options);
-    expect(moves).toHaveLength(2);
-    expect(blocked).toEqual([expect.objectContaining({ wanted: 'Spread' })]);
+    const made = plan(input, options);
+    expect(made.moves).toHaveLength(2);
+    expect(made.blocked).toEqual([expect.objectContaining({ wanted: 'Spread' })]);
+    expect(made.bindingConstraint).toMatch(
+      /^topic \/shop\/orders-part-\d cannot leave broker b0 \(Spread, rule orders for \/shop\/orders\): no broker takes it/,
+    );
+    const explainer = createExplainer(input, options, made);
+    expect(explainer.explain(made.moves[0]?.topic ?? -1).text).toContain(
+      'too many topics of rule orders for /shop/orders',
+    );
   });
 
   it('that mean nothing here, or cover the same topics, are named', () => {

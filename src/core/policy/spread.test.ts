@@ -13,9 +13,9 @@ function namesOf(rules: readonly SpreadRuleSpec[], ...topics: readonly string[])
 describe('a spread rule', () => {
   it('of scope Partitions has a group for each partitioned topic, and none for others', () => {
     expect(namesOf([orders], '/shop/a-part-0', '/shop/a-part-12', '/shop/b-part-0', '/shop/a', '/x/a-part-0')).toEqual([
-      'orders (/shop/a)',
-      'orders (/shop/a)',
-      'orders (/shop/b)',
+      'orders for /shop/a',
+      'orders for /shop/a',
+      'orders for /shop/b',
       undefined,
       undefined,
     ]);
@@ -35,7 +35,7 @@ describe('a spread rule', () => {
 
     const names = ['/shop/a-part-0', '/shop/a-part-1', '/shop/b', '/carts/c'].map((topic) => groups.of(topic)?.name);
 
-    expect(names).toEqual(['orders (/shop/a)', 'orders (/shop/a)', 'shop', 'shop']);
+    expect(names).toEqual(['orders for /shop/a', 'orders for /shop/a', 'shop', 'shop']);
     expect([...groups.overlaps]).toEqual([['orders and shop', 2]]);
   });
 

@@ -30,7 +30,7 @@ export function createSpreadGroups(rules: readonly SpreadRuleSpec[]): SpreadGrou
   const overlaps = new Map<string, number>();
 
   function groupOf(rule: SpreadRuleSpec, base: string): TopicGroup {
-    const name = rule.scope === 'Topics' ? rule.name : `${rule.name} (${base})`;
+    const name = rule.scope === 'Topics' ? rule.name : `${rule.name} for ${base}`;
     const known = byKey.get(name);
     if (known !== undefined) return known;
     const { maxPerBroker, maxPerDomain } = rule;
