@@ -87,6 +87,14 @@ describe('a policy', () => {
     expect(applied({}).input.cost).toBeUndefined();
   });
 
+  it('takes networkIn and networkOut for traffic, where the snapshot has them', () => {
+    const of = (...resources: string[]) => ({ input: { ...INPUT, resources } });
+
+    expect(applied({}, of('networkOut')).input.traffic).toEqual([0]);
+    expect(applied({}, of('networkIn', 'cpu', 'networkOut')).input.traffic).toEqual([0, 2]);
+    expect(applied({}).input.traffic).toBeUndefined();
+  });
+
   it('holds back young topics and those that moved lately, where that is known', () => {
     const ageSeconds = only('/default/t0', 299, 300);
     const movedSecondsAgo = only('/default/t1', 899, 900);

@@ -48,7 +48,6 @@ export function applyPolicy({ snapshot, rebalance, placement: rules = {}, mode, 
     mode === 'ScaleOut' ? roles.map((role, broker) => (brokers.includes(broker) ? role : BrokerRole.Closed)) : roles;
   const placement = rules.rules?.length ? placementOf(snapshot, rules.rules, receivers, notes) : undefined;
   const spread = rules.spread?.length ? spreadOf(snapshot, rules.spread, notes) : undefined;
-  const cost = costsOf(snapshot);
   const immovable = immovableOf(snapshot, rebalance, roles);
   return {
     input: {
@@ -57,7 +56,7 @@ export function applyPolicy({ snapshot, rebalance, placement: rules = {}, mode, 
       ...(immovable.of.some((code) => code > 0) && { immovable }),
       ...(placement !== undefined && { placement }),
       ...(spread !== undefined && { spread }),
-      ...(cost !== undefined && { cost }),
+      ...costsOf(snapshot),
     },
     options: {
       mode: tooFew ? 'Drain' : mode,
@@ -107,13 +106,18 @@ function immovableOf(
 const RELIABLE_COST = 1;
 const CLIENT_COST = 1;
 const MOST_CLIENTS = 10;
+/** Bytes per second, or whatever a snapshot measures: what stands still while a topic moves. Only shares of it count. */
+const TRAFFIC: readonly string[] = ['networkIn', 'networkOut'];
 
-function costsOf({ reliable, connections }: PlannerSnapshot): Float64Array | undefined {
-  const costs = Float64Array.from(
+function costsOf({ input, reliable, connections }: PlannerSnapshot): Pick<PlannerInput, 'cost' | 'traffic'> {
+  const cost = Float64Array.from(
     reliable,
     (flag, topic) => 1 + flag * RELIABLE_COST + Math.min(MOST_CLIENTS, connections[topic] as number) * CLIENT_COST,
   );
-  return costs.some((cost) => cost !== 1) ? costs : undefined;
+  const traffic = [...input.resources.keys()].filter((resource) =>
+    TRAFFIC.includes(input.resources[resource] as string),
+  );
+  return { ...(cost.some((own) => own !== 1) && { cost }), ...(traffic.length > 0 && { traffic }) };
 }
 
 function placementOf(
