@@ -64,7 +64,7 @@ export function followEvents(
       // Any read tells the revision, and every revision has an event, so the last one comes.
       const { revision } = await etcd.read('/cluster/leader');
       const what = `the events up to revision ${revision}`;
-      await until(() => failure !== undefined || seen >= revision, { what, timeoutMs: 10_000 });
+      await until(() => failure !== undefined || seen >= revision, { what });
       throwFailure();
     },
 

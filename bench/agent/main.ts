@@ -171,7 +171,6 @@ async function measure(subjects: readonly Subject[], seconds: number): Promise<C
   for (const { name, url, process: child } of subjects) {
     await until(async () => (await fetch(url)).ok, {
       what: `${name} to answer\n${child.logTail()}`,
-      timeoutMs: 60_000,
     });
   }
   const samples = new Map(subjects.map(({ name }) => [name, [] as ProcessUsage[]]));

@@ -67,7 +67,6 @@ export async function pullFleet({ agents, intervalSeconds, intervals }: FleetOpt
   try {
     await until(() => servers.every(({ output }) => output().includes('all listen')), {
       what: `${agents} agents to listen`,
-      timeoutMs: 60_000,
     });
     const counts = [`--agents=${agents}`, `--interval-seconds=${intervalSeconds}`, `--intervals=${intervals}`];
     const puller = run('puller', 'puller', counts);

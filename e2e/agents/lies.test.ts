@@ -189,7 +189,7 @@ async function podOfNew(topic: string): Promise<string> {
         .find((key) => key.kind === 'assignment' && key.topic === topic);
       return assigned?.kind === 'assignment' && [...brokers].find(([, { id }]) => id === assigned.broker)?.[0];
     },
-    { what: `${topic} to be assigned`, timeoutMs: 20_000 },
+    { what: `${topic} to be assigned` },
   );
 }
 
@@ -235,7 +235,7 @@ describe('a broker that is restarted between two samples', () => {
           Date.parse(status?.usage?.observedAt ?? '') > restartedAt && status?.usage?.cpuCores !== undefined && status
         );
       },
-      { what: 'figures of the next process', timeoutMs: 30_000, intervalMs: 250 },
+      { what: 'figures of the next process', intervalMs: 250 },
     );
 
     expect(usableOf(before)?.reason).toBe('Fresh');
@@ -262,7 +262,7 @@ describe('a broker whose agent is not believed', () => {
         // Ranks are written in turn.
         return liars.every((score) => score === 35) && scoresOf(current, Object.keys(HONEST));
       },
-      { what: 'every liar to score the mean', timeoutMs: 20_000, intervalMs: 250 },
+      { what: 'every liar to score the mean', intervalMs: 250 },
     );
 
     expect(scores).toEqual([14, 56, 35]);

@@ -31,7 +31,6 @@ beforeAll(async () => {
   for (const resource of [policies, brokers]) {
     await until(async () => (await client.list(resource, { namespace })).items.length === 0, {
       what: `the API server to serve ${resource.plural}`,
-      timeoutMs: 10_000,
     });
   }
 });

@@ -125,7 +125,7 @@ describe('the roles for people', () => {
     ]);
 
     // The authorizer learns of a new binding by a watch.
-    await until(() => may(role, expected.reads ? read : write), { what: `${role} to be bound`, timeoutMs: 10_000 });
+    await until(() => may(role, expected.reads ? read : write), { what: `${role} to be bound` });
     expect({ reads: await may(role, read), writes: await may(role, write) }).toEqual(expected);
   });
 

@@ -68,7 +68,7 @@ async function applyOne(client: KubeClient, manifest: Manifest): Promise<void> {
         const crd = await client.raw<Established>('GET', path);
         return crd.status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True');
       },
-      { what: `the CRD ${name} to be established`, timeoutMs: 10_000 },
+      { what: `the CRD ${name} to be established` },
     );
   }
 }
@@ -87,7 +87,7 @@ async function resourceOf(client: KubeClient, { apiVersion, kind }: Manifest): P
         throw error;
       }
     },
-    { what: `the API server to know ${kind} of ${apiVersion} (is its CRD installed?)`, timeoutMs: 5_000 },
+    { what: `the API server to know ${kind} of ${apiVersion} (is its CRD installed?)` },
   );
   return { group, version, plural: found.name, namespaced: found.namespaced };
 }

@@ -117,7 +117,6 @@ describe('a run that is killed with -9', () => {
     });
     const pids = await until(() => /pids (\d+) (\d+) (\d+) \./.exec(run.logTail())?.slice(1), {
       what: 'the run to be up',
-      timeoutMs: 60_000,
     });
     const tags = pids.map((pid) => ownerTag(Number(pid)));
 
@@ -125,7 +124,7 @@ describe('a run that is killed with -9', () => {
     process.kill(run.pid, 'SIGKILL');
     await run.exited;
 
-    await until(() => tags.every((tag) => !isOwnerAlive(tag)), { what: 'its servers to be gone', timeoutMs: 5_000 });
+    await until(() => tags.every((tag) => !isOwnerAlive(tag)), { what: 'its servers to be gone' });
     expect(runFoldersIn(folder)).toHaveLength(1);
     const next = makeRunFolder(folder);
     expect(runFoldersIn(folder).map((name) => join(folder, name))).toEqual([next]);
@@ -200,7 +199,7 @@ describe('the lock of a build', () => {
     const holder = spawnTied(process.execPath, ['--input-type=module-typescript', '-e', script], {
       logFile: join(folder, 'log'),
     });
-    await until(() => holder.logTail().includes('held'), { what: 'the lock to be held', timeoutMs: 20_000 });
+    await until(() => holder.logTail().includes('held'), { what: 'the lock to be held' });
 
     await withLock(
       name,

@@ -42,7 +42,6 @@ export async function startEtcd({ assets, address, dir, name = 'etcd' }: EtcdOpt
     ready: (signal) =>
       until(async () => (await fetch(`${client}/health`, { signal: AbortSignal.timeout(2_000) })).ok, {
         what: `${name} to serve at ${client}`,
-        timeoutMs: 30_000,
         signal,
       }),
   });

@@ -175,7 +175,6 @@ function startApiserver(options: ServerOptions & { readonly port: number; readon
     ready: (signal) =>
       until(() => answersOk(`https://${address}:${port}/readyz`, certificate), {
         what: `the API server to be ready at ${address}:${port}`,
-        timeoutMs: 60_000,
         signal,
       }),
   });
@@ -207,7 +206,6 @@ async function startControllerManager(
     ready: (signal) =>
       until(() => answersOk(`https://${block.address}:${port}/healthz`, certificate), {
         what: 'the controller manager to be healthy',
-        timeoutMs: 60_000,
         signal,
       }),
   });
@@ -223,7 +221,6 @@ async function defaultNamespaceUsable(kubeconfig: string): Promise<void> {
     ] as const) {
       await until(() => client.get(resource, { namespace: 'default', name }), {
         what: `${resource.plural}/${name} in the namespace default`,
-        timeoutMs: 30_000,
       });
     }
   } finally {

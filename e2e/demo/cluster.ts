@@ -182,7 +182,6 @@ async function untilLeading(cluster: DemoCluster, signal: AbortSignal): Promise<
     },
     {
       what: `the operator to hold the brokers' leader key (logs: ${cluster.kubelet.logsFolder})`,
-      timeoutMs: 60_000,
       intervalMs: 200,
       signal,
     },

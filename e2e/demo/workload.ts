@@ -50,7 +50,7 @@ export async function startWorkload({
         if (client.exit() !== undefined) throw new Error(`a client ended: ${client.logTail()}`);
       return countLines(folder, 'ready') === processes;
     },
-    { what: 'the clients to have their producers and subscriptions', timeoutMs: 60_000, intervalMs: 200, signal },
+    { what: 'the clients to have their producers and subscriptions', intervalMs: 200, signal },
   );
   return {
     async finish() {

@@ -206,7 +206,6 @@ async function removeTree(folder: string): Promise<void> {
   for (const child of childrenOf(folder)) await removeTree(join(folder, child));
   await until(() => killAll(folder) === 0, {
     what: `the processes in ${folder} to be gone`,
-    timeoutMs: 10_000,
     intervalMs: 5,
   });
   // A zombie is in no list, but keeps the folder busy until it is reaped.
@@ -215,7 +214,7 @@ async function removeTree(folder: string): Promise<void> {
       rmdirSync(folder);
       return true;
     },
-    { what: `the cgroup ${folder} to be removed`, timeoutMs: 10_000, intervalMs: 5 },
+    { what: `the cgroup ${folder} to be removed`, intervalMs: 5 },
   );
 }
 

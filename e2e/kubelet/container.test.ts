@@ -60,8 +60,7 @@ function runFake(options: Partial<ContainerOptions> = {}): Run {
     gracePeriodMs: 1_000,
     ...options,
   });
-  const process = (index: number) =>
-    until(() => processes[index], { what: `process ${index}`, timeoutMs: 5_000, intervalMs: 1 });
+  const process = (index: number) => until(() => processes[index], { what: `process ${index}`, intervalMs: 1 });
   return { container, processes, told, process };
 }
 
@@ -73,7 +72,7 @@ describe('a container that crashes', () => {
     const report = Promise.withResolvers<void>();
     const run = runFake({ reported: () => report.promise });
     (await run.process(0)).end(CRASH);
-    await until(() => run.told.at(-1)?.state.terminated, { what: 'the crash', timeoutMs: 5_000, intervalMs: 1 });
+    await until(() => run.told.at(-1)?.state.terminated, { what: 'the crash', intervalMs: 1 });
     // Any number of turns of the event loop would do, were it not waiting for the report.
     for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
     const before = run.processes.length;
@@ -120,7 +119,7 @@ describe('a container that crashes', () => {
     const run = runFake({ backoff: { baseMs: 600_000, maxMs: 600_000 } });
     (await run.process(0)).end(CRASH);
     (await run.process(1)).end(CRASH);
-    await until(() => run.told.at(-1)?.state.waiting, { what: 'the back-off', timeoutMs: 5_000, intervalMs: 1 });
+    await until(() => run.told.at(-1)?.state.waiting, { what: 'the back-off', intervalMs: 1 });
 
     await run.container.stop(killNow);
 
@@ -177,7 +176,7 @@ describe('a container that cannot start', () => {
       },
     });
 
-    await until(() => tries === 2, { what: 'a second try', timeoutMs: 5_000, intervalMs: 1 });
+    await until(() => tries === 2, { what: 'a second try', intervalMs: 1 });
 
     expect(run.told[0]).toMatchObject({
       state: { waiting: { reason: 'ErrImagePull', message: 'no such image' } },

@@ -58,7 +58,6 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     ready: (signal) =>
       until(() => existsSync(readyFile) && readFileSync(readyFile, 'utf8') === String(pid), {
         what: 'the kubelet to have its Nodes ready',
-        timeoutMs: 30_000,
         signal,
       }),
   });

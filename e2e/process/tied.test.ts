@@ -29,13 +29,13 @@ describe('a tied process', () => {
     const parent = spawn(process.execPath, [GENERATIONS, folder, '2'], {
       stdio: 'inherit',
     });
-    const pids = await until(() => readPids(), { what: 'three generations to run', timeoutMs: 20_000 });
+    const pids = await until(() => readPids(), { what: 'three generations to run' });
     const tags = pids.map((pid) => ownerTag(pid));
     expect(tags.map(isOwnerAlive)).toEqual([true, true, true]);
 
     parent.kill('SIGKILL');
 
-    await until(() => tags.every((tag) => !isOwnerAlive(tag)), { what: 'all three to be gone', timeoutMs: 5_000 });
+    await until(() => tags.every((tag) => !isOwnerAlive(tag)), { what: 'all three to be gone' });
   });
 
   it('does not run at all when its parent dies before the tie is made', async () => {
@@ -54,11 +54,11 @@ exec setpriv "$@"`,
     const parent = spawn(process.execPath, [GENERATIONS, folder, '1'], {
       env: { ...process.env, PATH: `${folder}:${process.env.PATH}` },
     });
-    const child = await until(() => pidIn(join(folder, 'waiting')), { what: 'the child', timeoutMs: 20_000 });
+    const child = await until(() => pidIn(join(folder, 'waiting')), { what: 'the child' });
 
     parent.kill('SIGKILL');
 
-    await until(() => !processRuns(child), { what: 'the child to give up', timeoutMs: 5_000 });
+    await until(() => !processRuns(child), { what: 'the child to give up' });
     expect(existsSync(marker)).toBe(false);
   });
 
@@ -72,14 +72,14 @@ exec setpriv "$@"`,
 
   it('is killed after the grace period when it ignores SIGTERM', async () => {
     const child = sh('trap "" TERM; echo ready; while :; do sleep 0.1; done');
-    await until(() => child.logTail().includes('ready'), { what: 'the trap', timeoutMs: 5_000 });
+    await until(() => child.logTail().includes('ready'), { what: 'the trap' });
 
     expect(await child.stop(200)).toEqual({ code: null, signal: 'SIGKILL' });
   });
 
   it('can be stopped in order while SIGSTOP holds it', async () => {
     const child = sh('trap "exit 7" TERM; echo ready; while :; do sleep 0.1; done');
-    await until(() => child.logTail().includes('ready'), { what: 'the trap', timeoutMs: 5_000 });
+    await until(() => child.logTail().includes('ready'), { what: 'the trap' });
     child.kill('SIGSTOP');
 
     expect(await child.stop(5_000)).toEqual({ code: 7, signal: null });
@@ -91,7 +91,7 @@ exec setpriv "$@"`,
 
     const sleeper = pidIn(join(folder, 'sleeper')) ?? 0;
 
-    await until(() => !processRuns(sleeper), { what: 'the background process to be gone', timeoutMs: 5_000 });
+    await until(() => !processRuns(sleeper), { what: 'the background process to be gone' });
   });
 
   it('names the package to install when setpriv is missing', () => {
@@ -114,7 +114,7 @@ describe('a service', () => {
     const started = startService({
       name: 'the server',
       launch: () => sh('echo bad flag; exit 2'),
-      ready: (signal) => until(() => false, { what: 'nothing', timeoutMs: 60_000, signal }),
+      ready: (signal) => until(() => false, { what: 'nothing', signal }),
     });
 
     await expect(started).rejects.toThrow(/the server ended \(exit code 2\)[\s\S]*bad flag/);

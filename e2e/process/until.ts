@@ -1,7 +1,8 @@
 export interface UntilOptions {
   /** What is waited for, in the words of an error: 'the API server to be ready'. */
   readonly what: string;
-  readonly timeoutMs: number;
+  /** Default: a minute. Patience costs a test that passes nothing, and a machine that is busy with other things needs it. */
+  readonly timeoutMs?: number;
   /** How often the condition is asked; default 50 ms. */
   readonly intervalMs?: number;
   /** Ends the wait early, with the signal's reason. */
@@ -16,7 +17,7 @@ export interface UntilOptions {
  */
 export async function until<T>(
   condition: () => Promise<T | undefined | false> | T | undefined | false,
-  { what, timeoutMs, intervalMs = 50, signal }: UntilOptions,
+  { what, timeoutMs = 60_000, intervalMs = 50, signal }: UntilOptions,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
