@@ -1,5 +1,6 @@
 /** Without the API server the leader goes on while fence and leader key are its own (design §4): topics never wait for Kubernetes. */
 import { describe, expect, it } from 'vitest';
+import { holdToBar } from '../process/bars.ts';
 import { until } from '../process/until.ts';
 import {
   commitEpochs,
@@ -27,10 +28,10 @@ async function createDuringOutage(name: string): Promise<{ topics: readonly stri
     const roundAt = performance.now();
     const batch = topicNames(`${name}-${round}`, 5);
     await createTopics(cluster().etcd, batch, round % 2 === 0 ? 'Reliable' : 'NonReliable');
-    await untilAssigned(cluster(), batch, 5_000);
+    await untilAssigned(cluster(), batch);
     topics.push(...batch);
     slowestMs = Math.max(slowestMs, performance.now() - roundAt);
-    await until(() => performance.now() - roundAt > 1_000, { what: 'the next second', timeoutMs: 2_000 });
+    await until(() => performance.now() - roundAt > 1_000, { what: 'the next second' });
   }
   return { topics, slowestMs };
 }
@@ -51,16 +52,13 @@ describe('while the API server does not answer', () => {
       if (stopped) controlPlane.apiserver.kill('SIGCONT');
       else await controlPlane.apiserver.restart();
 
-      process.stderr.write(`API server ${how}: the slowest round of 5 topics took ${Math.round(slowestMs)} ms\n`);
       // A broker's client gives up after 2.3 s (contract M1).
-      expect(slowestMs).toBeLessThan(2_000);
-      expect(topics.length).toBeGreaterThan(40);
+      holdToBar(`API server ${how}: the slowest round of 5 topics`, slowestMs, 2_000);
       // One and the same leader all the time: nobody could take the Lease.
       expect(new Set(commitEpochs(during))).toEqual(new Set([fence.epoch]));
       expect(leaderValues(during)).toEqual([]);
       await until(async () => (await policy()).status?.topics?.total === before + topics.length, {
         what: 'the status to count the new topics',
-        timeoutMs: 30_000,
         intervalMs: 200,
       });
       await untilCondition(policy, { type: 'TopicsServed', status: 'True' });

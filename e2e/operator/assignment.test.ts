@@ -12,7 +12,7 @@ import {
 } from '../../src/danube/keys.ts';
 import { encodeBrokerState, encodeDelivery, encodeMarker, type Marker, NULL_VALUE } from '../../src/danube/values.ts';
 import { until } from '../process/until.ts';
-import { createProducer, createTopic as createThroughBroker } from '../sim/clients.ts';
+import { beginTopic, createProducer } from '../sim/clients.ts';
 import { type LiveBroker, liveBrokers, withConnection } from './brokers.ts';
 import { currentRevision, historyAfter } from './etcd-history.ts';
 import { untilCondition, useCluster } from './suite.ts';
@@ -42,7 +42,6 @@ async function sendWhenServed(broker: LiveBroker, topic: string, messages: numbe
   return withConnection(broker, async (connection) => {
     const producer = await until(() => createProducer(connection, topic), {
       what: `${broker.pod} to serve ${topic}`,
-      timeoutMs: 10_000,
     });
     return producer.send(messages);
   });
@@ -72,7 +71,7 @@ describe('a thousand topics created at once', () => {
         }),
       );
     }
-    await untilAssigned(cluster(), topics, 30_000);
+    await untilAssigned(cluster(), topics);
 
     const delays = history.fold.assigned
       .filter(({ topic }) => readyAt.has(topic))
@@ -93,7 +92,7 @@ describe('a marker', () => {
     const topic = '/default/unload-reliable';
     const [first] = await liveBrokers(cluster());
     if (first === undefined) throw new Error('there is no broker');
-    await withConnection(first, (connection) => createThroughBroker(connection, topic, 'Reliable'));
+    await withConnection(first, (connection) => beginTopic(connection, topic, 'Reliable'));
     const source = await ownerOf(topic);
     const before = await sendWhenServed(source, topic, 10);
     const revision = await currentRevision(etcd);
@@ -125,7 +124,7 @@ describe('a marker', () => {
 
     await takeFrom(source, topic, { kind: 'unload', fromBroker: source.id });
 
-    await until(() => liveOwner(cluster(), topic) !== source.id, { what: 'the topic to leave', timeoutMs: 5_000 });
+    await until(() => liveOwner(cluster(), topic) !== source.id, { what: 'the topic to leave' });
     expect((await ownerOf(topic)).pod).not.toBe(source.pod);
   });
 
@@ -136,7 +135,7 @@ describe('a marker', () => {
 
     await takeFrom(source, topic, { kind: 'drain_redirect', fromBroker: source.id });
 
-    await until(() => liveOwner(cluster(), topic) !== source.id, { what: 'the topic to leave', timeoutMs: 5_000 });
+    await until(() => liveOwner(cluster(), topic) !== source.id, { what: 'the topic to leave' });
     expect((await ownerOf(topic)).pod).not.toBe(source.pod);
   });
 
@@ -149,7 +148,7 @@ describe('a marker', () => {
 
     await takeFrom(source, topic, { kind: 'rebalance', fromBroker: source.id, toBroker: target.id });
 
-    await until(() => liveOwner(cluster(), topic) === target.id, { what: 'the topic to arrive', timeoutMs: 5_000 });
+    await until(() => liveOwner(cluster(), topic) === target.id, { what: 'the topic to arrive' });
   });
 
   it('without delivery waits, and is served as soon as it comes', async () => {
@@ -166,7 +165,7 @@ describe('a marker', () => {
     expect(history.fold.owners.get(topic)).toBeUndefined();
     await put(etcd, deliveryKey(topic), encodeDelivery('NonReliable'));
 
-    await untilAssigned(cluster(), [topic], 1_000);
+    await untilAssigned(cluster(), [topic]);
   });
 
   it('that is missing is no reason to forget the topic: an orphan is assigned after some seconds', async () => {
@@ -176,7 +175,7 @@ describe('a marker', () => {
     await put(etcd, topicKey(topic), NULL_VALUE);
     await put(etcd, deliveryKey(topic), encodeDelivery('Reliable'));
 
-    await untilAssigned(cluster(), [topic], 10_000);
+    await untilAssigned(cluster(), [topic]);
 
     // Not at once: the topic may be half deleted (contract 2.4).
     expect(performance.now() - startedAt).toBeGreaterThan(4_500);
@@ -197,7 +196,7 @@ describe('a broker that drains', () => {
         const load = (await brokerLoads()).find(({ metadata }) => metadata.name === draining.pod);
         return load?.status?.state === 'Draining';
       },
-      { what: `BrokerLoad ${draining.pod} to say Draining`, timeoutMs: 10_000, intervalMs: 100 },
+      { what: `BrokerLoad ${draining.pod} to say Draining`, intervalMs: 100 },
     );
 
     await put(etcd, brokerStateKey(draining.id), encodeBrokerState({ mode: 'active', reason: 'admin_activate' }));
@@ -252,8 +251,8 @@ describe('nonsense in etcd', () => {
     const neighbours = topicNames('neighbour', 20);
     await createTopics(etcd, neighbours, 'Reliable');
 
-    await untilAssigned(cluster(), neighbours, 5_000);
-    await untilAssigned(cluster(), ['/default/__proto__'], 10_000);
+    await untilAssigned(cluster(), neighbours);
+    await untilAssigned(cluster(), ['/default/__proto__']);
     const strangers = history.fold.assigned.filter(({ broker: to }) =>
       ['12', '13', '14', '15', beyondU64].includes(to),
     );

@@ -28,7 +28,7 @@ export async function liveBrokers(cluster: DemoCluster): Promise<readonly LiveBr
       );
       return brokers.toSorted((a, b) => (a.pod < b.pod ? -1 : 1));
     },
-    { what: 'all brokers to be Ready', timeoutMs: 60_000, intervalMs: 200 },
+    { what: 'all brokers to be Ready', intervalMs: 200 },
   );
 }
 
@@ -49,6 +49,6 @@ export async function nextBroker(cluster: DemoCluster, old: LiveBroker): Promise
       const id = (await cluster.incarnations(old.pod)).at(-1)?.id;
       return id !== undefined && id !== old.id && cluster.history.fold.registered.has(id) ? id : undefined;
     },
-    { what: `the next broker of Pod ${old.pod}`, timeoutMs: 40_000 },
+    { what: `the next broker of Pod ${old.pod}` },
   );
 }

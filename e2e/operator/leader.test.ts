@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { LEASES } from '../../src/kube/election.ts';
 import type { DemoCluster } from '../demo/cluster.ts';
 import { OPERATOR_NAMESPACE } from '../demo/manifests.ts';
+import { holdToBar } from '../process/bars.ts';
 import { isOwnerAlive, ownerTag } from '../process/owner.ts';
 import { until } from '../process/until.ts';
 import {
@@ -45,7 +46,7 @@ async function leaderOfTwo({ lease, operatorPods, operatorPid, etcd }: DemoClust
       const pid = operatorPid(pod);
       return { identity, pod, pid, tag: ownerTag(pid), fence, revision: await currentRevision(etcd) };
     },
-    { what: 'two operators to be Ready and one of them to lead', timeoutMs: 60_000, intervalMs: 100 },
+    { what: 'two operators to be Ready and one of them to lead', intervalMs: 100 },
   );
 }
 
@@ -57,7 +58,7 @@ async function nextLeader({ lease, etcd }: DemoCluster, old: Leader): Promise<Fe
       const holder = (await lease()).spec?.holderIdentity;
       return fence.epoch > old.fence.epoch && fence.holder === holder ? fence : undefined;
     },
-    { what: `another operator than ${old.identity} to lead`, timeoutMs: 30_000 },
+    { what: `another operator than ${old.identity} to lead` },
   );
 }
 
@@ -86,12 +87,11 @@ describe('when the leading operator', () => {
     await createTopics(cluster().etcd, gap, 'Reliable');
     await untilAssigned(cluster(), gap);
 
-    const tookMs = Math.round(performance.now() - killedAt);
-    process.stderr.write(`kill -9 of the leader: topics created since are assigned after ${tookMs} ms\n`);
+    const tookMs = performance.now() - killedAt;
     const next = await nextLeader(cluster(), old);
     expect(next.epoch).toBe(old.fence.epoch + 1);
     expect(next.holder.split('_')[0]).not.toBe(old.pod);
-    expect(tookMs).toBeLessThan(15_000);
+    holdToBar('kill -9 of the leader: topics created since are assigned after', tookMs, 15_000);
     await expectUnharmed(old);
   });
 
@@ -105,10 +105,9 @@ describe('when the leading operator', () => {
     await untilAssigned(cluster(), gap);
     const next = await nextLeader(cluster(), old);
 
-    const tookMs = Math.round(performance.now() - toldAt);
-    process.stderr.write(`SIGTERM of the leader: topics created since are assigned after ${tookMs} ms\n`);
+    const tookMs = performance.now() - toldAt;
     expect(next.epoch).toBe(old.fence.epoch + 1);
-    expect(tookMs).toBeLessThan(5_000);
+    holdToBar('SIGTERM of the leader: topics created since are assigned after', tookMs, 5_000);
     // The old leader may have served all of the gap before it ended.
     const after = topicNames('term-after', 5);
     await createTopics(cluster().etcd, after);
@@ -131,7 +130,7 @@ describe('when the leading operator', () => {
     const late = topicNames('stop-late', 20);
     await createTopics(cluster().etcd, late);
     process.kill(old.pid, 'SIGCONT');
-    await until(() => !isOwnerAlive(old.tag), { what: 'the old leader to end', timeoutMs: 15_000 });
+    await until(() => !isOwnerAlive(old.tag), { what: 'the old leader to end' });
     expect(late.filter((topic) => liveOwner(cluster(), topic) !== undefined)).toEqual([]);
     process.kill(nextPid, 'SIGCONT');
     await untilAssigned(cluster(), late);
@@ -157,7 +156,6 @@ describe('when somebody', () => {
       await put(etcd, '/danube-load-manager/fence', JSON.stringify({ epoch: theirs, holder: 'another-replica' }));
       await until(async () => (await readFence(etcd)).epoch > theirs, {
         what: 'the leader to take the fence again',
-        timeoutMs: 10_000,
         intervalMs: 1,
       });
       taken = theirs;
@@ -195,7 +193,7 @@ describe('when somebody', () => {
       { spec: { holderIdentity: 'somebody-else', renewTime, leaseDurationSeconds: 5 } },
       { type: 'merge' },
     );
-    await until(() => !isOwnerAlive(old.tag), { what: 'the leader to end', timeoutMs: 15_000 });
+    await until(() => !isOwnerAlive(old.tag), { what: 'the leader to end' });
     const topics = topicNames('lease-foreign', 20);
     await createTopics(cluster().etcd, topics);
     const next = await nextLeader(cluster(), old);

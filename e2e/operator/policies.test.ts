@@ -20,6 +20,7 @@ import type { KubeObject } from '../../src/kube/client.ts';
 import { leaderIdOf } from '../../src/operator/authority.ts';
 import { POLICIES } from '../../src/operator/publish.ts';
 import { BROKER_NAMESPACE, OPERATOR_NAMESPACE, POLICY_NAME, policyManifest } from '../demo/manifests.ts';
+import { holdToBar } from '../process/bars.ts';
 import { until } from '../process/until.ts';
 import { currentRevision, historyAfter, leaderValues, ownWrites, unfencedWrites } from './etcd-history.ts';
 import { untilCondition, untilConditionGone, useCluster } from './suite.ts';
@@ -63,30 +64,31 @@ async function ourLeaderId(): Promise<string> {
   return leaderIdOf((await cluster().policy()).metadata.uid);
 }
 
-function untilLeaderKey(
-  what: string,
-  matches: (value: string | undefined) => boolean,
-  timeoutMs: number,
-): Promise<true> {
+function untilLeaderKey(what: string, matches: (value: string | undefined) => boolean): Promise<true> {
   const { history } = cluster();
-  return until(() => matches(history.fold.leader) || undefined, { what, timeoutMs, intervalMs: 10 });
+  return until(() => matches(history.fold.leader) || undefined, { what, intervalMs: 10 });
+}
+
+/** Does what makes the operator give its leader key up; resolves when it has, and not because the key's lease expired. */
+async function untilGivenUp(ask: () => Promise<unknown>): Promise<void> {
+  const { etcd, history } = cluster();
+  const ours = await ourLeaderId();
+  const held = await etcd.get(LEADER_KEY);
+  expect(held?.value.toString('utf8')).toBe(ours);
+
+  await ask();
+  await until(
+    async () => {
+      if (history.fold.leader !== ours) return true;
+      await etcd.keepAliveLease(held?.lease ?? '');
+      return false;
+    },
+    { what: 'the operator to give the key up' },
+  );
 }
 
 function isBroker(id: string | undefined): boolean {
   return id !== undefined && cluster().history.fold.registered.has(id);
-}
-
-/** Writes the moment of each write to keys of ours into the list that it gives. */
-async function timeOwnWrites(etcd: EtcdPort, signal: AbortSignal): Promise<readonly { key: string; at: number }[]> {
-  const writes: { key: string; at: number }[] = [];
-  const from = (await currentRevision(etcd)) + 1;
-  (async () => {
-    for await (const message of etcd.watch(OWN_PREFIX, from, signal)) {
-      if (message.kind !== 'events') continue;
-      for (const { entry } of message.events) writes.push({ key: entry.key, at: Date.now() });
-    }
-  })();
-  return writes;
 }
 
 /** Another policy than the demo's, for the time of `use`. */
@@ -110,7 +112,7 @@ describe('mode Observe', () => {
 
   it('writes not one key: the brokers elect their own leader, and topics stay as they are', async () => {
     const { etcd, policy } = cluster();
-    await untilLeaderKey('a broker to lead', isBroker, 15_000);
+    await untilLeaderKey('a broker to lead', isBroker);
     await createTopics(etcd, topics);
     await untilCondition(policy, { type: 'TopicsServed', status: 'False', reason: 'Unserved' });
     await untilCondition(policy, { type: 'Leading', status: 'False', reason: 'NotWanted' });
@@ -136,36 +138,38 @@ describe('mode Observe', () => {
 
   it('turned to Approve: takes the key over from the broker, looks on for 12 s, then assigns', async () => {
     const { etcd, policy, history } = cluster();
-    const recording = new AbortController();
-    const writes = await timeOwnWrites(etcd, recording.signal);
+    const revision = await currentRevision(etcd);
     const ours = await ourLeaderId();
+    const askedAt = Date.now();
 
     await setMode('Approve');
-    await untilLeaderKey('the operator to lead', (value) => value === ours, 5_000);
-    const takenAt = Date.now();
+    await untilLeaderKey('the operator to lead', (value) => value === ours);
     const quiet = await untilCondition(policy, { type: 'Reconciling', status: 'True', reason: 'QuietPeriod' });
-    await untilAssigned(cluster(), topics, 20_000);
-    recording.abort();
+    await untilAssigned(cluster(), topics);
 
     expect(quiet.message).toMatch(/took the leader key over from a broker; looks on until 20\d\d-/);
+    const quietUntil = Number(JSON.parse((await etcd.get(`${OWN_PREFIX}quiet`))?.value.toString('utf8') ?? '{}').until);
     const firstAssignedAt = Math.min(...history.fold.assigned.map(({ at }) => at));
-    expect(firstAssignedAt - takenAt).toBeGreaterThan(11_500);
-    expect(firstAssignedAt - takenAt).toBeLessThan(14_000);
-    expect(writes.filter(({ at }) => at > takenAt + 200 && at < takenAt + 11_500)).toEqual([]);
+    expect(quietUntil - askedAt).toBeGreaterThanOrEqual(12_000);
+    expect(firstAssignedAt).toBeGreaterThanOrEqual(quietUntil);
+    holdToBar('assigned after the quiet period', firstAssignedAt - quietUntil, 2_000);
+    const since = await historyAfter(etcd, revision);
+    const taken = since.findIndex((one) => leaderValues([one]).includes(ours));
+    const assigned = since.findIndex(({ revision: at }) => at === history.fold.assigned[0]?.revision);
+    expect(taken).toBeGreaterThanOrEqual(0);
+    expect(ownWrites(since.slice(taken + 1, assigned))).toEqual([]);
     await untilConditionGone(policy, 'Reconciling');
     await untilCondition(policy, { type: 'TopicsServed', status: 'True' });
   });
 
   it('turned back to: gives the key up at once and leaves the assignments as they are', async () => {
     const { etcd, policy } = cluster();
-    const ours = await ourLeaderId();
     const revision = await currentRevision(etcd);
 
-    await setMode('Observe');
-    await untilLeaderKey('the operator to give the key up', (value) => value !== ours, 2_000);
+    await untilGivenUp(() => setMode('Observe'));
 
     await untilCondition(policy, { type: 'Leading', status: 'False', reason: 'NotWanted' });
-    await untilAssigned(cluster(), topics, 1_000);
+    await untilAssigned(cluster(), topics);
     expect(ownWrites(await historyAfter(etcd, revision))).toEqual([]);
   });
 
@@ -178,11 +182,12 @@ describe('mode Observe', () => {
 
     // These topics are new, and new topics stay where they are unless the policy says otherwise.
     await setRebalance({ sustainedSeconds: 0, limits: { minTopicAgeSeconds: 0 } });
-    const balanced = await untilCondition(
-      policy,
-      { type: 'Balanced', status: 'False', reason: 'Imbalanced', message: 'would bring all within the band' },
-      60_000,
-    );
+    const balanced = await untilCondition(policy, {
+      type: 'Balanced',
+      status: 'False',
+      reason: 'Imbalanced',
+      message: 'would bring all within the band',
+    });
 
     expect(balanced.message).toContain(`broker ${full} is `);
     expect(balanced.message).toContain('above the mean in topics');
@@ -205,13 +210,12 @@ describe('mode Observe', () => {
 
     await setMode('Approve');
 
-    await untilLeaderKey('the operator to lead', (value) => value === ours, 5_000);
+    await untilLeaderKey('the operator to lead', (value) => value === ours);
     const more = topicNames('approved-again', 3);
     await createTopics(cluster().etcd, more);
     await untilAssigned(cluster(), more);
     await until(async () => ((await policy()).status?.fencingEpoch ?? 0) > before, {
       what: `an epoch after ${before} in the status`,
-      timeoutMs: 5_000,
     });
     expect(assignedTwice(cluster())).toEqual([]);
   });
@@ -304,8 +308,8 @@ describe("a foreign value in the brokers' leader key", () => {
     expect(ownWrites(meanwhile)).toEqual([]);
     expect(leaderValues(meanwhile)).toEqual([]);
     await remove(etcd, LEADER_KEY);
-    await untilLeaderKey('the operator to lead again', (value) => value === ours, 5_000);
-    await untilAssigned(cluster(), topics, 20_000);
+    await untilLeaderKey('the operator to lead again', (value) => value === ours);
+    await untilAssigned(cluster(), topics);
     await untilConditionGone(policy, 'Stalled');
   });
 });
@@ -316,15 +320,17 @@ describe('a policy that is deleted', () => {
     const old = await ourLeaderId();
     const revision = await currentRevision(etcd);
 
-    await client.delete(POLICIES, { namespace: BROKER_NAMESPACE, name: POLICY_NAME });
-    await client.create(POLICIES, policyManifest(brokersEtcd.endpoint));
+    await untilGivenUp(async () => {
+      await client.delete(POLICIES, { namespace: BROKER_NAMESPACE, name: POLICY_NAME });
+      await client.create(POLICIES, policyManifest(brokersEtcd.endpoint));
+    });
 
     const ours = await ourLeaderId();
     expect(ours).not.toBe(old);
-    await untilLeaderKey('the operator to lead for the new policy', (value) => value === ours, 5_000);
+    await untilLeaderKey('the operator to lead for the new policy', (value) => value === ours);
     const topics = topicNames('recreated', 3);
     await createTopics(etcd, topics);
-    await untilAssigned(cluster(), topics, 20_000);
+    await untilAssigned(cluster(), topics);
     const { uid } = (await policy()).metadata;
     await until(
       async () => {
@@ -332,24 +338,21 @@ describe('a policy that is deleted', () => {
         const owners = loads.map(({ metadata }) => (metadata as KubeObject['metadata']).ownerReferences?.[0]?.uid);
         return owners.length === 3 && owners.every((owner) => owner === uid);
       },
-      { what: 'three BrokerLoads of the new policy', timeoutMs: 30_000, intervalMs: 200 },
+      { what: 'three BrokerLoads of the new policy', intervalMs: 200 },
     );
     expect(unfencedWrites(await historyAfter(etcd, revision), undefined)).toEqual([]);
   });
 
   it('gives the brokers their leader key back at once, and its BrokerLoads go', async () => {
     const { client, brokerLoads } = cluster();
-    const ours = await ourLeaderId();
 
-    await client.delete(POLICIES, { namespace: BROKER_NAMESPACE, name: POLICY_NAME });
+    await untilGivenUp(() => client.delete(POLICIES, { namespace: BROKER_NAMESPACE, name: POLICY_NAME }));
 
-    await untilLeaderKey('the key to be given up', (value) => value !== ours, 2_000);
     await until(async () => (await brokerLoads()).length === 0, {
       what: 'the BrokerLoads to be collected',
-      timeoutMs: 30_000,
       intervalMs: 200,
     });
-    await untilLeaderKey('a broker to lead', isBroker, 15_000);
+    await untilLeaderKey('a broker to lead', isBroker);
   });
 });
 
@@ -361,7 +364,7 @@ describe('without --allow-any-etcd-endpoint', () => {
 
     await client.create(POLICIES, policyManifest(brokersEtcd.endpoint));
 
-    const stalled = await untilCondition(policy, { type: 'Stalled', status: 'True', reason: 'InvalidSpec' }, 60_000);
+    const stalled = await untilCondition(policy, { type: 'Stalled', status: 'True', reason: 'InvalidSpec' });
     expect(stalled.message).toContain(`spec.etcd.endpoints: ${brokersEtcd.endpoint}`);
     expect(stalled.message).toContain('write http://<service>.messaging.svc:<port>');
     expect(stalled.message).toContain('--allow-any-etcd-endpoint');
@@ -393,6 +396,6 @@ async function removeFlag(flag: string): Promise<void> {
         pods.some(({ metadata }) => holder.startsWith(metadata.name))
       );
     },
-    { what: 'the new operators to have replaced the old ones', timeoutMs: 60_000, intervalMs: 200 },
+    { what: 'the new operators to have replaced the old ones', intervalMs: 200 },
   );
 }

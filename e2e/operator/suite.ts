@@ -72,7 +72,6 @@ export function operatorLogs({ kubelet }: DemoCluster): string {
 export function untilCondition(
   readPolicy: () => Promise<RebalancePolicy>,
   wanted: Pick<Condition, 'type' | 'status'> & { readonly reason?: string; readonly message?: string },
-  timeoutMs = 20_000,
 ): Promise<Condition> {
   let last: Condition | undefined;
   return until(
@@ -82,7 +81,7 @@ export function untilCondition(
       if (last?.status === status && last.reason === reason && last.message.includes(message)) return last;
       throw new Error(last === undefined ? 'it is absent' : `it is ${last.status} ${last.reason}: ${last.message}`);
     },
-    { what: `condition ${JSON.stringify(wanted)}`, timeoutMs, intervalMs: 100 },
+    { what: `condition ${JSON.stringify(wanted)}`, intervalMs: 100 },
   );
 }
 
@@ -90,6 +89,6 @@ export function untilCondition(
 export function untilConditionGone(readPolicy: () => Promise<RebalancePolicy>, type: string): Promise<true> {
   return until(
     async () => !(await readPolicy()).status?.conditions?.some((condition) => condition.type === type) || undefined,
-    { what: `condition ${type} to go`, timeoutMs: 20_000, intervalMs: 100 },
+    { what: `condition ${type} to go`, intervalMs: 100 },
   );
 }

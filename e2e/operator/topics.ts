@@ -49,18 +49,14 @@ export function liveOwner({ history }: DemoCluster, topic: string): string | und
 }
 
 /** Resolves when each has exactly one live owner. */
-export async function untilAssigned(
-  cluster: DemoCluster,
-  topics: readonly string[],
-  timeoutMs = 20_000,
-): Promise<void> {
+export async function untilAssigned(cluster: DemoCluster, topics: readonly string[]): Promise<void> {
   await until(
     () => {
       const without = topics.filter((topic) => liveOwner(cluster, topic) === undefined);
       if (without.length === 0) return true;
       throw new Error(`${without.length} have none, for example ${without[0]}`);
     },
-    { what: `${topics.length} topics to have a live owner`, timeoutMs },
+    { what: `${topics.length} topics to have a live owner` },
   );
 }
 
