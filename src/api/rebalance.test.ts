@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { aggressivenessLevels, presetRows, presets } from './presets.ts';
-import { effectiveRebalance, placement, rebalance } from './rebalance.ts';
+import { effectiveRebalance, placement, rebalance, rebalanceStatus } from './rebalance.ts';
 
 function problemsOf(schema: typeof rebalance | typeof placement, block: unknown): readonly string[] {
   const read = schema.safeParse(block);
@@ -48,6 +48,16 @@ describe('what a policy leaves out', () => {
   it('gives way to what the user wrote, where the two contradict each other', () => {
     expect(effectiveRebalance({ limits: { maxMovesPerHour: 2 } }).limits.maxConcurrentMoves).toBe(2);
     expect(effectiveRebalance({ limits: { maxConcurrentMoves: 100 } }).limits.maxMovesPerHour).toBe(100);
+  });
+});
+
+describe('the limit on filling brokers', () => {
+  it('is none unless it is written, at every level, and the status shows it', () => {
+    expect(effectiveRebalance({ aggressiveness: 'High' }).limits).not.toHaveProperty('maxBrokerUtilizationPercent');
+
+    const effective = effectiveRebalance({ limits: { maxBrokerUtilizationPercent: 80 } });
+
+    expect(rebalanceStatus(effective).limits).toEqual({ ...presets.Medium.limits, maxBrokerUtilizationPercent: 80 });
   });
 });
 

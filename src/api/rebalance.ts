@@ -244,6 +244,8 @@ const limitFields = {
   minActiveBrokers: z.int().min(2).max(10_000),
 };
 
+const maxBrokerUtilizationPercent = z.int().min(1).max(100);
+
 const sustainedSeconds = z.int().min(0).max(86_400);
 
 const bandDescriptions = {
@@ -293,6 +295,13 @@ const limits = z
     topicCooldownSeconds: limit('topicCooldownSeconds'),
     minTopicAgeSeconds: limit('minTopicAgeSeconds'),
     minActiveBrokers: limit('minActiveBrokers'),
+    maxBrokerUtilizationPercent: maxBrokerUtilizationPercent
+      .meta({
+        description:
+          'Percent of the capacity, 1 to 100. How far a move may fill a broker, of each resource that the broker has a limit of: cpu and memory, ' +
+          'in a snapshot all. It holds for moves off draining brokers, too. Absent means no limit but the band, at each level.',
+      })
+      .exactOptional(),
   })
   .refine(
     ({ maxConcurrentMoves, maxMovesPerHour }) =>
@@ -381,6 +390,9 @@ export const effectiveRebalanceStatus = z
         topicCooldownSeconds: limitFields.topicCooldownSeconds.meta({ description: 'Seconds after a move.' }),
         minTopicAgeSeconds: limitFields.minTopicAgeSeconds.meta({ description: 'Seconds of age.' }),
         minActiveBrokers: limitFields.minActiveBrokers.meta({ description: 'Brokers that take topics.' }),
+        maxBrokerUtilizationPercent: maxBrokerUtilizationPercent
+          .meta({ description: 'Percent of the capacity. Absent means no limit.' })
+          .exactOptional(),
       })
       .meta({ description: 'The limits in use.' }),
   })

@@ -497,6 +497,9 @@ describe('capacities', () => {
     }
     expect(picture.brokers.map(({ capacity }) => capacity.cpu)).toEqual([2, 2, 4]);
     expect(picture.brokers[0]?.capacity.topics).toBeNull();
+    const { resources, unlimited = [] } = picture.input;
+    expect(unlimited).toEqual([...resources.keys()].filter((at) => !['cpu', 'memory'].includes(resources[at] ?? '')));
+    expect(unlimited.map((at) => resources[at])).toContain('networkIn');
   });
 
   it('are by size also when one of many is not known', () => {

@@ -72,6 +72,7 @@ export function takePicture(look: Look, options: PictureOptions = {}): LoadPictu
     brokers: rows.map(({ facts }) => facts.id),
     topics: Array.from(table.numbers, look.state.columns.numbers.nameOf),
     capacity: Float64Array.from(rows.flatMap((_, row) => planned.map(({ capacity }) => capacity[row] as number))),
+    unlimited: [...planned.keys()].filter((resource) => planned[resource]?.isLimited === false),
     loads: table.loads,
     owner: table.owner,
     // Sums of many small numbers leave a little less than nothing.

@@ -15,6 +15,8 @@ export interface PlannedResource {
   readonly resource: LoadResource;
   /** By row, in the unit of the resource. */
   readonly capacity: readonly number[];
+  /** Whether these are limits; otherwise they only say how to share out. */
+  readonly isLimited: boolean;
   /** Load / capacity of the whole cluster: at the mean a broker has that share of its capacity in use. */
   readonly mean: number;
 }
@@ -22,10 +24,7 @@ export interface PlannedResource {
 /** Less than this share of a resource explained by topics: nothing can be won by moving them. */
 const EXPLAINED_SHARE = 0.1;
 const UNEXPLAINED_MEDIANS = 10;
-/**
- * Where there are no limits, capacities only say how to share out: they are chosen so that this share of them is in use, far from
- * any limit on filling brokers and from any floor.
- */
+/** Where there are no limits, capacities only say how to share out: they are chosen so that this share of them is in use, far from any floor. */
 const SHARE_IN_USE = 0.5;
 
 export function planResource(resource: LoadResource, rows: readonly BrokerRow[]): PlannedResource | Unplanned {
@@ -55,7 +54,7 @@ export function planResource(resource: LoadResource, rows: readonly BrokerRow[])
     };
   }
   const scale = isLimited ? 1 : load / (size * SHARE_IN_USE);
-  return { resource, capacity: sizes.map((own) => own * scale), mean: load / (size * scale) };
+  return { resource, capacity: sizes.map((own) => own * scale), isLimited, mean: load / (size * scale) };
 }
 
 /**

@@ -221,7 +221,9 @@ describe('generated clusters', () => {
 
     const made = plan(input, { headroom: 0.9 });
 
-    expect(made.bindingConstraint).toMatch(/^topic \S+ and \d+ more cannot leave broker b\d+ \(\w+\): Excluded$/);
+    expect(made.bindingConstraint).toMatch(
+      /^topic \S+ and \d+ more cannot leave broker b\d+ \(\w+(, rule [^)]+)?\): Excluded$/,
+    );
     expect(new Set(made.blocked.map(({ because }) => because))).toEqual(new Set(['Excluded']));
     for (const { topic, to } of made.moves) {
       const rule = input.placement?.rules[input.placement.of[topic] ?? -1];

@@ -120,7 +120,7 @@ function hardText(work: Work, topic: number, broker: number, hard: number): WhyN
     default:
       return {
         code: 'Headroom',
-        text: `${target} would be filled beyond the share of its capacity that moves may use`,
+        text: `${target} would be filled beyond ${Math.round(100 * (work.options.headroom ?? 1))} % of its capacity`,
       };
   }
 }

@@ -28,6 +28,8 @@ export interface PlannerInput {
   readonly topics: readonly string[];
   /** brokers × resources, in the unit of the resource; 0 = the broker offers none of it. */
   readonly capacity: Float64Array;
+  /** Indexes of the resources whose capacities are no limits and only say how to share out: no headroom is kept of them. */
+  readonly unlimited?: readonly number[];
   /** topics × resources, in the units of the capacities. */
   readonly loads: Float64Array;
   /** Per topic, the broker that has it now. */
@@ -68,7 +70,7 @@ export interface PlanOptions {
   readonly band?: { readonly above: number; readonly below: number };
   /** Indexes of the brokers that may receive in mode ScaleOut. */
   readonly scaleOutTo?: readonly number[];
-  /** The share of its capacity, of any resource, up to which a broker may be filled by a move; absent = no limit. */
+  /** The share of its capacity, of any resource that has a limit, up to which a broker may be filled by a move; absent = no limit. */
   readonly headroom?: number;
   /** A resource is left alone while less than this share of the cluster's capacity is in use; default 0. */
   readonly activityFloor?: number;

@@ -72,7 +72,9 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     scale,
     high: Float64Array.from(counts, (counted) => (counted ? 1 + band.above : Number.POSITIVE_INFINITY)),
     low: Float64Array.from(counts, (counted) => (counted && wholeBand ? 1 - band.below : Number.NEGATIVE_INFINITY)),
-    headroom: Float64Array.from(scale, (_, at) => headroomLevel(means[at % width] as number, options.headroom)),
+    headroom: Float64Array.from(scale, (_, at) =>
+      input.unlimited?.includes(at % width) ? Infinity : headroomLevel(means[at % width] as number, options.headroom),
+    ),
     home: input.owner,
     owner: input.owner.slice(),
     level,

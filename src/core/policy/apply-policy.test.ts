@@ -134,6 +134,46 @@ describe('a policy', () => {
   });
 });
 
+describe('maxBrokerUtilizationPercent', () => {
+  /** b0 is full and draining; the others have room for 40 each below 60 %. */
+  const capacity = Float64Array.of(100, 100, 100);
+  const full = {
+    ...clusterOf(['cpu'], {
+      b0: topicsOf('/default/t', 100, [1]),
+      b1: topicsOf('/default/u', 20, [1]),
+      b2: topicsOf('/default/v', 20, [1]),
+    }),
+    capacity,
+    roles: Uint8Array.of(BrokerRole.Draining, 0, 0),
+  };
+  const none = { input: full, reliable: new Uint8Array(140), connections: new Float64Array(140) };
+  const limits = { maxBrokerUtilizationPercent: 60 };
+
+  it('is how full a move may make a broker, also to empty another one', () => {
+    const { input, options } = applied({ limits }, none);
+
+    const made = plan(input, options);
+
+    expect(options.headroom).toBe(0.6);
+    expect(made.moves).toHaveLength(80);
+    expect(made.blocked).toHaveLength(20);
+    expect(made.blocked[0]?.because).toBe('no broker takes it: 2 Headroom');
+    const stays = made.blocked[0]?.topic ?? -1;
+    expect(createExplainer(input, options, made).whyNot(stays, 1)).toEqual({
+      code: 'Headroom',
+      text: 'b1 would be filled beyond 60 % of its capacity',
+    });
+  });
+
+  it('does not count for what has no limit, and is none unless it is written', () => {
+    const unlimited = applied({ limits }, { ...none, input: { ...full, unlimited: [0] } });
+    const unsaid = applied({ aggressiveness: 'Low' }, none);
+
+    expect(plan(unlimited.input, unlimited.options).blocked).toEqual([]);
+    expect(plan(unsaid.input, unsaid.options).blocked).toEqual([]);
+  });
+});
+
 describe('modes', () => {
   it('scale-out moves topics only to the brokers that are named', () => {
     const { input, options } = applied({}, {}, { mode: 'ScaleOut', brokers: [2] });

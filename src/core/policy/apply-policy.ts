@@ -36,7 +36,7 @@ export type HeldBack = keyof typeof heldBack;
 export function applyPolicy({ snapshot, rebalance, placement: rules = {}, mode, brokers }: PolicyInput): PolicyOutcome {
   const roles = rolesOf(snapshot, mode, brokers);
   const active = roles.reduce((count, role) => count + Number(role === BrokerRole.Active), 0);
-  const { minActiveBrokers } = rebalance.limits;
+  const { minActiveBrokers, maxBrokerUtilizationPercent } = rebalance.limits;
   const notes: string[] = [];
   const tooFew = active < minActiveBrokers && mode !== 'Drain';
   if (tooFew) {
@@ -62,6 +62,7 @@ export function applyPolicy({ snapshot, rebalance, placement: rules = {}, mode, 
       mode: tooFew ? 'Drain' : mode,
       band: { above: rebalance.band.abovePercent / 100, below: rebalance.band.belowPercent / 100 },
       ...(mode === 'ScaleOut' && { scaleOutTo: brokers }),
+      ...(maxBrokerUtilizationPercent !== undefined && { headroom: maxBrokerUtilizationPercent / 100 }),
     },
     notes,
   };
