@@ -72,14 +72,14 @@ describe('connections cut while a watch catches up', () => {
         proxy.limitReplies(bytes);
         // The bare client, once it has lost the backlog, has no use for so many bytes.
         if (proxy === bareProxy && before > 0) break;
-        await until(() => proxy.limited() > before, { what: 'a cut of the backlog', timeoutMs: 30_000 });
+        await until(() => proxy.limited() > before, { what: 'a cut of the backlog' });
       }
       proxy.heal();
     }
     const healed = performance.now();
     const last = await putDirectly(direct, '/cut/last');
     report('cut while catching up', await ours.reaches(last, healed));
-    await until(() => theirs.seen.includes(last), { what: 'the bare watcher to be live again', timeoutMs: 30_000 });
+    await until(() => theirs.seen.includes(last), { what: 'the bare watcher to be live again' });
     await ours.stop();
 
     const truth = await historyOf(suite().server.endpoint, '/cut/', from, await head(direct));
@@ -109,13 +109,12 @@ describe('a compaction while the watch was away', () => {
     proxy.heal();
     const message = await until(() => ours.told.find(({ kind }) => kind === 'compacted'), {
       what: 'the compaction to be told',
-      timeoutMs: 10_000,
     });
     report('compaction while away', performance.now() - healed);
 
     expect(message).toEqual({ kind: 'compacted', compactRevision: compacted });
     // The bare watcher gives an error without a reason or a revision, and is dead from then on.
-    await until(() => theirs.errors[0], { what: 'the bare watcher to fail', timeoutMs: 20_000 });
+    await until(() => theirs.errors[0], { what: 'the bare watcher to fail' });
     expect(theirs.errors[0]?.message).not.toContain('compact');
     await putDirectly(direct, '/compact/after');
     await delay(1_000);
@@ -135,7 +134,7 @@ describe('a lost reply', () => {
       await Promise.all([client.get('/reply/connected'), etcd.get('/reply/connected')]);
       proxy.dropReplies();
       const written = write();
-      await until(() => direct.get(key), { what: `${key} to be written`, timeoutMs: 5_000, intervalMs: 5 });
+      await until(() => direct.get(key), { what: `${key} to be written`, intervalMs: 5 });
       proxy.heal();
       proxy.cut();
       return written;
@@ -209,7 +208,7 @@ describe('a half-open connection', () => {
     for (const proxy of [defaultProxy, carefulProxy, ourProxy]) proxy.heal();
     const healed = performance.now();
     report('half-open: the watch', await ours.reaches(lost, healed));
-    await until(() => etcd.get('/hole/during'), { what: 'a read to work again', timeoutMs: 10_000 });
+    await until(() => etcd.get('/hole/during'), { what: 'a read to work again' });
     report('half-open: calls', performance.now() - healed);
 
     // The bare client has not noticed, or has and now waits without limit for a connection made in the hole.
@@ -264,11 +263,10 @@ describe('a server that stands still for 14 s (SIGSTOP)', () => {
     // The lease is gone and we say so at the first question.
     await until(async () => (await etcd.keepAliveLease(ourLease)) === 0, {
       what: 'the lease to be gone',
-      timeoutMs: 5_000,
     });
     // The bare client's put has no limit of time, and its lost lease of 5 s is told late.
     expect((await theirPutEnds) - stopped).toBeGreaterThan(13_000);
-    await until(() => theirLeaseLostAt, { what: 'the bare client to notice its lost lease', timeoutMs: 20_000 });
+    await until(() => theirLeaseLostAt, { what: 'the bare client to notice its lost lease' });
     expect((theirLeaseLostAt ?? 0) - stopped).toBeGreaterThan(8_000);
   });
 });
@@ -287,7 +285,6 @@ describe('a server killed (SIGKILL) and started again', () => {
     const commits = Array.from({ length: 5 }, (_, at) => lane.commit([], [{ put: `/kill/${at}`, value: 'x' }]));
     await until(() => ours.told.find(({ kind }) => kind === 'interrupted'), {
       what: 'the watch to notice',
-      timeoutMs: 5_000,
     });
     await expect(etcd.get('/kill/0')).rejects.toMatchObject({ kind: 'Unreachable' });
     await server.restart();

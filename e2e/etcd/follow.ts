@@ -8,7 +8,7 @@ export interface Follower {
   /** Every message that is not of events. */
   readonly told: readonly WatchMessage[];
   /** Resolves with the ms since `since` (monotonic) when this event has come. */
-  reaches(event: string, since: number, timeoutMs?: number): Promise<number>;
+  reaches(event: string, since: number): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -32,10 +32,9 @@ export function follow(etcd: EtcdPort, prefix: string, from: number): Follower {
   return {
     seen,
     told,
-    async reaches(event, since, timeoutMs = 30_000) {
+    async reaches(event, since) {
       const at = await until(() => arrivals.get(event), {
         what: `the watch to bring ${event}`,
-        timeoutMs,
         intervalMs: 5,
       });
       return Math.max(0, Math.round(at - since));

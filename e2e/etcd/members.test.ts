@@ -35,7 +35,7 @@ async function untilServed(prefix: string): Promise<number> {
       await etcd.get(key);
       return result.outcome === 'applied' && result.revision;
     },
-    { what: 'etcd to serve again', timeoutMs: 30_000 },
+    { what: 'etcd to serve again' },
   );
 }
 
@@ -64,7 +64,7 @@ function startWriter(prefix: string): { written(): number; stop(): Promise<{ mis
 async function expectNothingLost(ours: Follower, prefix: string, from: number): Promise<void> {
   const { revision } = await etcd.count('\0');
   const truth = await historyOf(members[0]?.endpoint ?? '', prefix, from, revision);
-  await until(() => ours.seen.length >= truth.length, { what: 'the watch to catch up', timeoutMs: 10_000 });
+  await until(() => ours.seen.length >= truth.length, { what: 'the watch to catch up' });
   await ours.stop();
   expect(ours.seen).toEqual(truth);
 }
@@ -80,7 +80,7 @@ async function leader(): Promise<Member> {
       }
       return undefined;
     },
-    { what: 'a leader', timeoutMs: 10_000 },
+    { what: 'a leader' },
   );
 }
 
@@ -98,7 +98,7 @@ describe('a cluster of three members', () => {
     const from = (await etcd.count('\0')).revision + 1;
     const ours = follow(etcd, prefix, from);
     const writer = startWriter(prefix);
-    await until(() => ours.seen.length > 20, { what: 'the watch to be live', timeoutMs: 5_000 });
+    await until(() => ours.seen.length > 20, { what: 'the watch to be live' });
     const victim = await choose();
     if (victim === undefined) throw new Error('there is no such member');
 
@@ -108,7 +108,7 @@ describe('a cluster of three members', () => {
     report(`${name} killed: writes`, performance.now() - killed);
     report(`${name} killed: the watch`, await ours.reaches(`${revision} ${prefix}served`, killed));
     await victim.restart();
-    await until(() => writer.written() > 50, { what: 'writes enough to judge by', timeoutMs: 30_000 });
+    await until(() => writer.written() > 50, { what: 'writes enough to judge by' });
     const { misreported } = await writer.stop();
 
     expect(misreported).toEqual([]);
@@ -125,7 +125,7 @@ describe('a cluster of three members', () => {
     await Promise.all(two.map(kill));
     const noQuorum = await until(
       () => ours.told.find((message) => message.kind === 'interrupted' && message.error.kind === 'NoQuorum'),
-      { what: 'the watch to say that the quorum is lost', timeoutMs: 20_000 },
+      { what: 'the watch to say that the quorum is lost' },
     ).catch(() => ours.told);
     const read = await until(
       () =>
@@ -133,7 +133,7 @@ describe('a cluster of three members', () => {
           () => undefined,
           (error) => (error.kind === 'NoQuorum' ? error : undefined),
         ),
-      { what: 'a read to say that the quorum is lost', timeoutMs: 20_000 },
+      { what: 'a read to say that the quorum is lost' },
     );
     await Promise.all(two.map((member) => member.restart()));
     const restarted = performance.now();

@@ -124,7 +124,6 @@ function follow(etcd: EtcdPort, verifyMs: number): Followed {
       const { revision } = await direct.read('/nothing-is-here');
       await until(() => (fold?.metadata.revision ?? 0) >= revision, {
         what: `the picture to reach revision ${revision}`,
-        timeoutMs: 30_000,
       });
       return fold && describeMetadata(fold.metadata);
     },
@@ -167,7 +166,7 @@ describe('the picture of the metadata', () => {
     ];
     for (let round = 0; round < 10; round++) {
       await faults[round % faults.length]?.();
-      await until(async () => (await direct.get('/x')) === undefined, { what: 'etcd to answer', timeoutMs: 15_000 });
+      await until(async () => (await direct.get('/x')) === undefined, { what: 'etcd to answer' });
       await change(direct, random, 40);
 
       const watched = await followed.caughtUp(direct);
@@ -199,18 +198,18 @@ describe('the picture of the metadata', () => {
       300,
     );
     await followed.caughtUp(direct);
-    await until(() => followed.verified.length >= 2, { what: 'two verifications', timeoutMs: 10_000 });
+    await until(() => followed.verified.length >= 2, { what: 'two verifications' });
     expect(new Set(followed.verified)).toEqual(new Set([undefined]));
     expect(followed.loads()).toBe(1);
 
     swallow = true;
     await direct.commit([], [{ put: '/cluster/unassigned/default/t0', value: 'null' }]);
-    await until(() => swallowed === 1, { what: 'the event to get lost', timeoutMs: 5_000 });
+    await until(() => swallowed === 1, { what: 'the event to get lost' });
     // It is noticed once a later one moves the picture on.
     swallow = false;
     await direct.commit([], [{ put: '/cluster/unassigned/default/t1', value: 'null' }]);
 
-    await until(() => followed.loads() === 2, { what: 'a second full read', timeoutMs: 10_000 });
+    await until(() => followed.loads() === 2, { what: 'a second full read' });
     expect(followed.verified.filter((difference) => difference !== undefined)).toEqual([
       expect.stringContaining('/cluster/unassigned/default/t0 is at revision'),
     ]);

