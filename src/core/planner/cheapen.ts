@@ -11,6 +11,7 @@ import {
   costOf,
   energy,
   energyAfter,
+  groupOf,
   isStopped,
   movedTopics,
   priceOf,
@@ -122,7 +123,10 @@ function weigh(search: Search, other: number): void {
   left -= energyAfter(work, home, topic, leaving, worst);
   if (!(left >= 0)) return;
   if (refusal(work, topic, home, leaving) !== Refusal.None) return;
-  if (refusal(work, other, at, topic) !== Refusal.None) return;
+  // Of a group, the topic that goes home may still count in the domain that the other one comes to.
+  const group = groupOf(work, topic);
+  const gone = leaving < 0 && group >= 0 && group === groupOf(work, other) ? -1 : topic;
+  if (refusal(work, other, at, gone) !== Refusal.None) return;
   search.other = other;
   search.saving = saving;
 }
