@@ -71,7 +71,6 @@ export function streamTopics(etcd: EtcdPort, commits: Commits, name: string): To
       if (failure !== undefined) throw failure;
       await until(() => [...createdAt.keys()].every((topic) => commits.assignedAt.has(topic)), {
         what: `all ${createdAt.size} topics of ${name} to be assigned`,
-        timeoutMs: 20_000,
       });
       const waits = [...createdAt].map(([topic, at]) => (commits.assignedAt.get(topic) ?? 0) - at);
       return { topics: createdAt.size, longestMs: Math.max(...waits) };

@@ -6,6 +6,7 @@ import { commitBatch } from '../../src/etcd/batch.ts';
 import type { Operation } from '../../src/etcd/port.ts';
 import { readFence } from '../operator/etcd-history.ts';
 import { topicNames } from '../operator/topics.ts';
+import { holdToBar } from '../process/bars.ts';
 import { until } from '../process/until.ts';
 import { followCommits } from './commits.ts';
 import { type OperatorCluster, startOperatorCluster } from './operators.ts';
@@ -27,7 +28,7 @@ describe('the work of the leader', () => {
       { put: deliveryKey(topic), value: encodeDelivery('NonReliable') },
     ]);
     const leader = await cluster.startOperator('operator');
-    const fence = await until(() => readFence(cluster.etcd), { what: 'the operator to lead', timeoutMs: 30_000 });
+    const fence = await until(() => readFence(cluster.etcd), { what: 'the operator to lead' });
     const commits = await followCommits(cluster.etcd);
     await leader.metrics();
     const startedAt = performance.now();
@@ -54,13 +55,12 @@ describe('the work of the leader', () => {
 
     const assignedMs = performance.now() - startedAt;
     process.stderr.write(
-      `100,000 topics: created after ${Math.round(createdMs)} ms, assigned after ${Math.round(assignedMs)} ms; ` +
-        `the longest delay of the event loop: ${Math.round(longestSeconds * 1000)} ms\n`,
+      `100,000 topics: created after ${Math.round(createdMs)} ms, assigned after ${Math.round(assignedMs)} ms\n`,
     );
     await commits.stop();
-    // The Lease is renewed every second and is certain for six: so late is still in time.
     expect(longestSeconds).toBeGreaterThan(0);
-    expect(longestSeconds).toBeLessThan(5);
+    // The Lease is renewed every second and is certain for six: so late is still in time.
+    holdToBar('100,000 topics: the longest delay of the event loop', longestSeconds * 1000, 5_000);
     expect(await readFence(cluster.etcd)).toEqual(fence);
     expect((await cluster.lease()).spec?.holderIdentity).toBe(fence.holder);
   }, 330_000);

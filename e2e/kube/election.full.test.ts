@@ -69,7 +69,7 @@ function leaderOf(replicas: number): Promise<Operator> {
       const holder = (await cluster.lease()).spec?.holderIdentity;
       return operators.find(({ name }) => holder?.startsWith(`${name}_`));
     },
-    { what: 'one of the replicas to hold the Lease', timeoutMs: 60_000 },
+    { what: 'one of the replicas to hold the Lease' },
   );
 }
 
@@ -125,7 +125,7 @@ describe.each([2, 3])('%i replicas', (replicas) => {
       const seed = Number(process.env.SEED ?? randomInt(2 ** 31));
       process.stderr.write(`${replicas} replicas, ${ROUNDS} rounds: SEED=${seed}\n`);
       operators = await topUp([], replicas);
-      const fence = await until(() => readFence(cluster.etcd), { what: 'the first leader', timeoutMs: 30_000 });
+      const fence = await until(() => readFence(cluster.etcd), { what: 'the first leader' });
       const revision = await currentRevision(cluster.etcd);
       const stream = streamTopics(cluster.etcd, commits, `rounds-${replicas}`);
       const epochs = commits.made.length;
@@ -137,7 +137,7 @@ describe.each([2, 3])('%i replicas', (replicas) => {
         await FAULTS[fault]?.(chosen, ms);
         operators = await topUp(operators, replicas);
       }
-      await until(() => commits.made.length > epochs, { what: 'anybody to act', timeoutMs: 30_000 });
+      await until(() => commits.made.length > epochs, { what: 'anybody to act' });
       const { topics, longestMs } = await stream.end();
       await Promise.all(operators.map(({ process }) => process.stop()));
 

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type AttachedAuditor, attachAuditor, violations } from '../audit.ts';
 import { currentRevision, type Fence, historyAfter, readFence, unfencedWrites } from '../operator/etcd-history.ts';
 import { createTopics, topicNames } from '../operator/topics.ts';
+import { holdToBar } from '../process/bars.ts';
 import { until } from '../process/until.ts';
 import { type Commits, followCommits, streamTopics } from './commits.ts';
 import { type Operator, type OperatorCluster, startOperatorCluster } from './operators.ts';
@@ -61,20 +62,19 @@ function leadership(among: readonly Operator[]): Promise<Fence> {
       const held = fence.holder === (await cluster.lease()).spec?.holderIdentity;
       return held && among.some(({ name }) => fence.holder.startsWith(`${name}_`)) ? fence : undefined;
     },
-    { what: `${among.map(({ name }) => name).join(' or ')} to lead`, timeoutMs: 40_000 },
+    { what: `${among.map(({ name }) => name).join(' or ')} to lead` },
   );
 }
 
 let served = 0;
 
 /** Creates topics and resolves with the ms until all of them were assigned. */
-async function untilServed(name: string, count: number, timeoutMs = 20_000): Promise<number> {
+async function untilServed(name: string, count: number): Promise<number> {
   const topics = topicNames(`${name}-${++served}`, count);
   const createdAt = performance.now();
   await createTopics(cluster.etcd, topics);
   await until(() => topics.every((topic) => commits.assignedAt.has(topic)), {
     what: 'new topics to be assigned',
-    timeoutMs,
   });
   return performance.now() - createdAt;
 }
@@ -83,18 +83,13 @@ async function untilServed(name: string, count: number, timeoutMs = 20_000): Pro
 async function untilNextActs(since: number): Promise<number> {
   const next = await until(() => commits.made.find(({ epoch }) => epoch > before.fence.epoch), {
     what: 'the next leader to act',
-    timeoutMs: 30_000,
     intervalMs: 10,
   });
   return next.at - since;
 }
 
-function print(what: string, ms: number): void {
-  process.stderr.write(`${what}: ${Math.round(ms)} ms\n`);
-}
-
 describe('when the leader', () => {
-  it('is told to stop (SIGTERM), the next one acts in under a second and no topic waits longer', async () => {
+  it('is told to stop (SIGTERM), the next one acts and no topic waits', async () => {
     const stream = streamTopics(cluster.etcd, commits, 'term');
     await untilServed('before', 5);
 
@@ -104,14 +99,12 @@ describe('when the leader', () => {
     for (let round = 0; round < 5; round++) await untilServed('after', 5);
     const { longestMs, topics } = await stream.end();
 
-    print('SIGTERM: the next leader acts after', actsMs);
-    print(`SIGTERM: of ${topics} topics the slowest was assigned after`, longestMs);
     expect(exit.code).toBe(0);
-    expect(actsMs).toBeLessThan(1000);
-    expect(longestMs).toBeLessThan(1000);
+    holdToBar('SIGTERM: the next leader acts after', actsMs, 1_000);
+    holdToBar(`SIGTERM: of ${topics} topics the slowest was assigned after`, longestMs, 1_000);
   });
 
-  it('is killed (kill -9), the next one acts in under ten seconds', async () => {
+  it('is killed (kill -9), the next one acts when the Lease has expired', async () => {
     const stream = streamTopics(cluster.etcd, commits, 'kill');
     await untilServed('before', 5);
 
@@ -119,9 +112,8 @@ describe('when the leader', () => {
     const actsMs = await untilNextActs(performance.now());
     const { longestMs } = await stream.end();
 
-    print('kill -9: the next leader acts after', actsMs);
-    print('kill -9: the slowest topic was assigned after', longestMs);
-    expect(actsMs).toBeLessThan(10_000);
+    holdToBar('kill -9: the next leader acts after', actsMs, 10_000);
+    holdToBar('kill -9: the slowest topic was assigned after', longestMs, 12_000);
   });
 
   it('alone is cut off from the API server, the other takes over, and the first is refused by the fence and ends', async () => {
@@ -131,14 +123,14 @@ describe('when the leader', () => {
     const next = await leadership([standby]);
     await untilServed('after-cut', 20);
     const { longestMs } = await stream.end();
-    print('API server cut from the leader: the next one acts after', actsMs);
+    holdToBar('API server cut from the leader: the next one acts after', actsMs, 10_000);
     // It cannot know of the Lease: etcd has told it by refusing what it wrote.
     expect(leader.process.exit()).toBeUndefined();
     expect(commits.made.at(-1)?.epoch).toBe(next.epoch);
     leader.api.heal();
     const exit = await leader.process.exited;
 
-    expect(longestMs).toBeLessThan(2_000);
+    holdToBar('API server cut from the leader: the slowest topic was assigned after', longestMs, 2_000);
     expect(next.epoch).toBe(before.fence.epoch + 1);
     expect(exit.code).toBe(1);
   });
@@ -151,13 +143,11 @@ describe('when the leader', () => {
     const health = await leader.health();
     for (const { api } of operators) api.heal();
 
-    print('API server unreachable: the slowest topics were assigned after', Math.max(...slowest));
-    expect(Math.max(...slowest)).toBeLessThan(2_000);
+    holdToBar('API server unreachable: the slowest topics were assigned after', Math.max(...slowest), 2_000);
     expect(health).toBe(200);
     const renewed = (await cluster.lease()).spec?.renewTime;
     await until(async () => (await cluster.lease()).spec?.renewTime !== renewed, {
       what: 'the leader to renew again',
-      timeoutMs: 30_000,
     });
     expect(await leadership(operators)).toEqual(before.fence);
   });
@@ -169,7 +159,7 @@ describe('when the leader', () => {
     const exit = await leader.process.exited;
     await stream.end();
 
-    print('event loop blocked for 12 s: the next leader acts after', actsMs);
+    holdToBar('event loop blocked for 12 s: the next leader acts after', actsMs, 12_000);
     expect(exit.code).toBe(1);
     expect((await leadership([standby])).epoch).toBe(before.fence.epoch + 1);
     await untilServed('after-block', 20);
@@ -181,7 +171,7 @@ describe('when the leader', () => {
     const slowest: number[] = [];
     while (performance.now() - startedAt < 10_000) slowest.push(await untilServed('jump', 5));
 
-    expect(Math.max(...slowest)).toBeLessThan(2_000);
+    holdToBar(`clocks jump by ${hours} h: the slowest topics were assigned after`, Math.max(...slowest), 2_000);
     expect(await leadership(operators)).toEqual(before.fence);
     expect(operators.map((operator) => operator.process.exit())).toEqual([undefined, undefined]);
     expect(Math.abs(Date.now() - Date.parse((await cluster.lease()).spec?.renewTime ?? ''))).toBeGreaterThan(3_500_000);

@@ -49,7 +49,7 @@ async function startLeading(name: string): Promise<{ readonly leader: Operator; 
       const found = await readFence(cluster.etcd);
       return found.holder.startsWith(`${name}_`) ? found : undefined;
     },
-    { what: `${name} to lead`, timeoutMs: 40_000 },
+    { what: `${name} to lead` },
   );
   return { leader, epoch };
 }
@@ -63,14 +63,13 @@ async function handOver(round: number, delays: number): Promise<{ readonly befor
   toEtcd.delay(DELAY_MS);
   const stream = streamTopics(cluster.etcd, commits, `stopped-${round}`);
   const made = commits.made.length;
-  await until(() => commits.made.length > made, { what: 'it to act', timeoutMs: 20_000, intervalMs: 1 });
+  await until(() => commits.made.length > made, { what: 'it to act', intervalMs: 1 });
   await new Promise((resolve) => setTimeout(resolve, delays * DELAY_MS));
 
   const told = await currentRevision(cluster.etcd);
   leader.process.kill('SIGTERM');
   await until(async () => (await cluster.lease()).spec?.holderIdentity === '', {
     what: 'the Lease to be released',
-    timeoutMs: 30_000,
     intervalMs: 5,
   });
   const released = await currentRevision(cluster.etcd);
@@ -89,13 +88,17 @@ async function handOver(round: number, delays: number): Promise<{ readonly befor
 
 describe('a leader that is told to stop while a transaction is on its way', () => {
   it('waits for its outcome, and only then releases the Lease', async () => {
-    const found = [];
-    for (const [round, delays] of [1.25, 1.5, 1.75].entries()) found.push(await handOver(round, delays));
+    const found: { readonly before: number; readonly after: number }[] = [];
+    const arrived = () => found.reduce((sum, { before }) => sum + before, 0);
+    // A round proves something if a transaction was on its way; when it was told to stop is a matter of the machine, too.
+    for (let round = 0; round < 3 || (arrived() === 0 && round < 12); round++) {
+      found.push(await handOver(round, [1.25, 1.5, 1.75][round % 3] ?? 1));
+    }
 
     process.stderr.write(`transactions that arrived after SIGTERM: ${JSON.stringify(found)}\n`);
-    expect(found.reduce((sum, { before }) => sum + before, 0)).toBeGreaterThan(0);
-    expect(found.map(({ after }) => after)).toEqual([0, 0, 0]);
+    expect(arrived()).toBeGreaterThan(0);
+    expect(found.filter(({ after }) => after > 0)).toEqual([]);
     await audit.upToDate();
     expect(violations(audit.auditor)).toEqual([]);
-  });
+  }, 600_000);
 });

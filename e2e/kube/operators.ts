@@ -79,7 +79,8 @@ export async function startOperatorCluster(options: OperatorClusterOptions): Pro
     undo.push(() => plane.stop());
     const server = await startBrokersEtcd(plane);
     undo.push(() => server.stop());
-    const etcd = connectEtcd({ endpoints: [server.endpoint] });
+    // Patient: what the tests themselves read and write must not fail for a machine that stands still.
+    const etcd = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 30_000 });
     undo.push(() => etcd.close());
     const client = clientOf(plane.adminKubeconfig);
     undo.push(() => client.close());
@@ -121,7 +122,6 @@ export async function startOperatorCluster(options: OperatorClusterOptions): Pro
         undo.push(() => operator.process.stop(0));
         await until(async () => (await fetch(`http://${address}:8081/readyz`)).ok, {
           what: `operator ${name} to be ready`,
-          timeoutMs: 30_000,
           signal: endOf(operator),
         });
         return operator;
@@ -326,7 +326,6 @@ function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
       const account = { namespace: BROKER_NAMESPACE, name: 'default' };
       await until(() => client.get(RESOURCES.serviceAccounts, account), {
         what: 'the namespace to admit Pods',
-        timeoutMs: 30_000,
       });
       lease = await etcd.grantLease(3600);
       await forEachAtOnce(all, async (broker) => {
