@@ -87,7 +87,8 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
       name: 'brokers-etcd',
     });
     undo.push(() => brokersEtcd.stop());
-    const etcd = connectEtcd({ endpoints: [brokersEtcd.endpoint] });
+    // Patient: what the tests themselves read and write must not fail for a machine that stands still.
+    const etcd = connectEtcd({ endpoints: [brokersEtcd.endpoint], timeoutMs: 30_000 });
     undo.push(() => etcd.close());
     const history = await followHistory(etcd);
     undo.push(() => history.stop());

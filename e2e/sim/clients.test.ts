@@ -19,6 +19,8 @@ const TOPICS: readonly TopicSpec[] = generateTopics({
   messageBytes: 200,
   exponent: 1,
 });
+/** Messages to judge by; how many there are when all topics go on depends on the machine. */
+const ENOUGH = 200;
 const RELIABLE = TOPICS.filter(({ delivery }) => delivery === 'Reliable');
 
 let cluster: SimCluster;
@@ -35,7 +37,7 @@ beforeEach(async () => {
 
 afterEach(() => cluster.stop());
 
-async function start(mode: 'resilient' | 'plain'): Promise<void> {
+async function start(mode: 'resilient' | 'plain', quietSeconds: number): Promise<void> {
   const topics = path.join(cluster.folder, 'topics.ndjson');
   writeFileSync(topics, formatTopics(TOPICS));
   client = cluster.startClient('client', [
@@ -43,7 +45,7 @@ async function start(mode: 'resilient' | 'plain'): Promise<void> {
     `--topics=${topics}`,
     `--ledger=${path.join(cluster.folder, 'ledger.ndjson')}`,
     `--service-urls=${brokers.map(({ url }) => url).join(',')}`,
-    '--quiet-seconds=2',
+    `--quiet-seconds=${quietSeconds}`,
     '--silence-seconds=1',
   ]);
   // The load manager by hand: every new topic to the one or the other.
@@ -59,14 +61,13 @@ async function start(mode: 'resilient' | 'plain'): Promise<void> {
       }
       return ledger().includes('"kind":"ready"');
     },
-    { what: 'every topic to be produced to', timeoutMs: 20_000 },
+    { what: 'every topic to be produced to' },
   );
   // M5: before its first cursor, a subscription survives no crash, whatever a client does.
   for (const { topic, subscriptions } of RELIABLE) {
     for (const subscription of subscriptions) {
       await until(() => cluster.etcd.get(cursorKey(topic, subscription)), {
         what: `the first cursor of ${topic}/${subscription}`,
-        timeoutMs: 10_000,
       });
     }
   }
@@ -97,10 +98,12 @@ async function finish(): Promise<LedgerSummary> {
   const from = ledger().length;
   await until(
     () => {
-      const since = ledger().slice(from);
-      return TOPICS.every(({ topic }) => since.includes(`"kind":"acked","topic":"${topic}"`));
+      const all = ledger();
+      const since = all.slice(from);
+      const acked = all.split('"kind":"acked"').length - 1;
+      return acked > ENOUGH && TOPICS.every(({ topic }) => since.includes(`"kind":"acked","topic":"${topic}"`));
     },
-    { what: 'every topic to go on', timeoutMs: 20_000 },
+    { what: 'every topic to go on' },
   );
   client.kill('SIGUSR2');
   expect(await client.exited).toEqual({ code: 0, signal: null });
@@ -109,20 +112,21 @@ async function finish(): Promise<LedgerSummary> {
 
 describe('resilient clients', () => {
   it('lose nothing by a crash that is resumed in place with a margin, and no offset is given out twice', async () => {
-    await start('resilient');
+    // Long: nothing may be given up for lost because the machine had other things to do.
+    await start('resilient', 30);
 
     await crashAndFailOver(async () => 1_000_000n);
 
     const summary = await finish();
     expect(summary).toMatchObject({ lost: 0, repeatedOffsets: 0, finals: 1, completeFinals: 1, unreadableLines: 0 });
-    expect(summary.messagesAcked).toBeGreaterThan(200);
+    expect(summary.messagesAcked).toBeGreaterThan(ENOUGH);
     expect(summary.perSubscription).toHaveLength(RELIABLE.flatMap(({ subscriptions }) => subscriptions).length);
     // The kill did interrupt them.
     expect(summary.interruptions).toBeGreaterThan(0);
   });
 
   it('count lost messages and repeated offsets when offsets are not seeded', async () => {
-    await start('resilient');
+    await start('resilient', 2);
 
     await crashAndFailOver(async () => undefined);
 
@@ -135,7 +139,7 @@ describe('resilient clients', () => {
 
 describe('plain clients', () => {
   it('M7 and M8: producers fail for as long as the broker that they know does not lead them to the owner', async () => {
-    await start('plain');
+    await start('plain', 2);
     const [dead] = brokers;
     const theirs = [...owners].filter(([, owner]) => owner === dead).map(([topic]) => topic);
     await dead.crash();
@@ -146,7 +150,7 @@ describe('plain clients', () => {
         ),
       );
 
-    await until(() => failed().size === theirs.length, { what: 'all their producers to fail', timeoutMs: 10_000 });
+    await until(() => failed().size === theirs.length, { what: 'all their producers to fail' });
 
     expect(failed()).toEqual(new Set(theirs));
   });

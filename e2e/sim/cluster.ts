@@ -51,7 +51,8 @@ export async function startSimCluster(): Promise<SimCluster> {
   const folder = makeRunFolder();
   const block = await claimBlock();
   const server = await startEtcd({ assets, address: block.address, dir: path.join(folder, 'etcd') });
-  const etcd = connectEtcd({ endpoints: [server.endpoint] });
+  // Patient: what the tests themselves read and write must not fail for a machine that stands still.
+  const etcd = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 30_000 });
   const processes: ManagedProcess[] = [];
   const connections: Connection[] = [];
   const pods: string[] = [];
@@ -66,41 +67,48 @@ export async function startSimCluster(): Promise<SimCluster> {
       const dataDir = path.join(folder, 'volumes', pod);
       const before = incarnations(dataDir).length;
       const url = `http://${host}:6650`;
-      const broker = spawnTied(
-        process.execPath,
-        [
-          path.join(ROOT, 'src/sim/broker/main.ts'),
-          `--etcd=${server.endpoint}`,
-          `--address=${host}:6650`,
-          `--admin-address=${host}:50051`,
-          `--prometheus-address=${host}:9040`,
-          `--advertised-url=${url}`,
-          `--data-dir=${dataDir}`,
-          `--object-store=${path.join(folder, 'objects')}`,
-          '--report-interval-seconds=1',
-          '--upload-interval-seconds=1',
-          '--cursor-interval-seconds=1',
-          ...flags,
-        ],
-        { logFile: path.join(folder, `${pod}.log`) },
-      );
-      processes.push(broker);
+      const args = [
+        path.join(ROOT, 'src/sim/broker/main.ts'),
+        `--etcd=${server.endpoint}`,
+        `--address=${host}:6650`,
+        `--admin-address=${host}:50051`,
+        `--prometheus-address=${host}:9040`,
+        `--advertised-url=${url}`,
+        `--data-dir=${dataDir}`,
+        `--object-store=${path.join(folder, 'objects')}`,
+        '--report-interval-seconds=1',
+        '--upload-interval-seconds=1',
+        '--cursor-interval-seconds=1',
+        ...flags,
+      ];
+      const launch = () => {
+        const launched = spawnTied(process.execPath, args, { logFile: path.join(folder, `${pod}.log`) });
+        processes.push(launched);
+        return launched;
+      };
+      let broker = launch();
       const incarnation = await until(
         () => {
-          if (broker.exit()) throw new Error(`broker ${pod} has ended:\n${broker.logTail()}`);
+          if (broker.exit()) {
+            const tail = broker.logTail();
+            // As a kubelet does: a broker ends if its etcd does not answer while it starts.
+            broker = launch();
+            throw new Error(`broker ${pod} has ended:\n${tail}`);
+          }
           return incarnations(dataDir)[before];
         },
-        { what: `broker ${pod} to accept assignments`, timeoutMs: 20_000 },
+        { what: `broker ${pod} to accept assignments`, intervalMs: 100 },
       );
+      const running = broker;
       return {
         ...incarnation,
         pod,
         url,
         metricsUrl: `http://${host}:9040/metrics`,
-        process: broker,
+        process: running,
         async crash() {
-          broker.kill('SIGKILL');
-          await broker.exited;
+          running.kill('SIGKILL');
+          await running.exited;
         },
       };
     },
@@ -177,7 +185,7 @@ export async function sealedAt(etcd: EtcdPort, topic: string, revision: number):
       if (!entry || entry.modRevision <= revision) return undefined;
       return BigInt(/"last_committed_offset":(\d+)/.exec(entry.value.toString('utf8'))?.[1] ?? '');
     },
-    { what: `${topic} to be sealed`, timeoutMs: 10_000 },
+    { what: `${topic} to be sealed` },
   );
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../../src/danube/keys.ts';
 import { encodeMarker } from '../../src/danube/values.ts';
 import { until } from '../process/until.ts';
-import { createProducer, createTopic, servedBy, subscribe } from './clients.ts';
+import { beginTopic, createProducer, servedBy, subscribe } from './clients.ts';
 import {
   assign,
   beginUnload,
@@ -103,7 +103,7 @@ describe('the keys of', () => {
       [],
       [{ put: unassignedKey(topic), value: marker }, { delete: assignmentKey(source.id, topic) }],
     );
-    await until(async () => !(await cluster.etcd.get(cursorKey(topic, 's'))), { what: 'the end', timeoutMs: 5_000 });
+    await until(async () => !(await cluster.etcd.get(cursorKey(topic, 's'))), { what: 'the end' });
 
     // Ours had one object, the recorded one three; the recorded marker has a time stamp, which is its writer's affair.
     const recorded = lifeOf('/default/rebal', 'history', 473, 482).map(shape);
@@ -120,7 +120,6 @@ describe('the keys of', () => {
     await beginUnload(cluster.etcd, topic, source);
     await until(async () => (await cluster.etcd.read(`/topics${topic}/producers/`)).entries.length === 0, {
       what: 'the source to let go',
-      timeoutMs: 5_000,
     });
     await assign(cluster.etcd, topic, target);
 
@@ -138,7 +137,6 @@ describe('the keys of', () => {
     const bounced = encodeMarker({ kind: 'drain_redirect', fromBroker: target.id });
     await until(async () => (await cluster.etcd.get(unassignedKey(topic)))?.value.toString() === bounced, {
       what: 'the bounce',
-      timeoutMs: 5_000,
     });
 
     const recorded = lifeOf('/default/bounce', 'history-2', 1732, 1734).map(shape);
@@ -155,7 +153,7 @@ describe('the keys of', () => {
         const value = (await cluster.etcd.get(`/cluster/load/${source.id}`))?.value.toString('utf8');
         return value?.includes('/default/reported') ? value : undefined;
       },
-      { what: 'a report that lists the topic', timeoutMs: 5_000 },
+      { what: 'a report that lists the topic' },
     );
 
     expect(shapeOfValue(parseJson(report))).toBe(shapeOfValue(parseJson(recorded?.value ?? '')));
@@ -164,8 +162,8 @@ describe('the keys of', () => {
 
 async function serve(topic: string, delivery: 'Reliable' | 'NonReliable') {
   const connection = await cluster.connect(source);
-  const created = createTopic(connection, topic, delivery);
-  await until(() => cluster.etcd.get(deliveryKey(topic)), { what: `${topic} to be created`, timeoutMs: 5_000 });
+  const created = beginTopic(connection, topic, delivery);
+  await until(() => cluster.etcd.get(deliveryKey(topic)), { what: `${topic} to be created` });
   await assign(cluster.etcd, topic, source);
   await created;
   await servedBy(connection, topic);
@@ -175,7 +173,6 @@ async function serve(topic: string, delivery: 'Reliable' | 'NonReliable') {
 async function cursorIs(topic: string, offset: string): Promise<void> {
   await until(async () => (await cluster.etcd.get(cursorKey(topic, 's')))?.value.toString() === offset, {
     what: `the cursor of ${topic} to be ${offset}`,
-    timeoutMs: 5_000,
   });
 }
 
