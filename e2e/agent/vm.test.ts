@@ -4,7 +4,7 @@
  */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseReport } from '../../src/api/agent-report.ts';
-import { cpuSecondsBetween, deviation, deviationFrom, ioCount, summedByOperations, summedRate } from './vm/figures.ts';
+import { cpuSecondsBetween, deviation, deviationFrom, ioCount, summedByOperations } from './vm/figures.ts';
 import type { Findings } from './vm/guest/main.ts';
 import { runMachine } from './vm/machine.ts';
 
@@ -16,9 +16,9 @@ beforeAll(async () => {
     suite: 'essentials',
     log: (line) => process.stderr.write(`${line}\n`),
     burnSeconds: 1,
-    timeoutMs: 300_000,
+    timeoutMs: 900_000,
   });
-}, 600_000);
+}, 1_200_000);
 
 describe('an agent', () => {
   it('beside the broker, with shareProcessNamespace and no more rights than it, proves whose figures it reports', () => {
@@ -98,13 +98,6 @@ describe('of a broker with a cgroup of its own', () => {
     // The kernel reads a little ahead.
     expect(counted('rbytes')).toBeGreaterThanOrEqual(bytes);
     expect(deviation(read, counted('rbytes'))).toBeLessThan(0.01);
-  });
-
-  it('as a rate, of a time that is roughly known', () => {
-    const { bytes, reports } = findings.disk;
-    const written = summedRate(reports, ({ disk }) => disk.writeBytesPerSecond);
-
-    expect(deviation(written, bytes)).toBeLessThan(0.5);
   });
 });
 
