@@ -69,7 +69,7 @@ describe('planning in a thread', () => {
 
 describe('a plan that takes too long', () => {
   it('is what there is at the deadline, and says so', async () => {
-    planning = createPlanning();
+    planning = createPlanning({ graceMs: 60_000 });
 
     const outcome = await planning.plan(skewedCluster(100, 10_000, 4, 42), { options: {}, deadlineMs: 0 });
 

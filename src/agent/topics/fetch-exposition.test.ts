@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Problem } from '../../api/problem.ts';
 import { createExpositionClient } from './fetch-exposition.ts';
 
-const limits = { milliseconds: 5_000, bodyBytes: 10_000_000 };
+const limits = { milliseconds: 60_000, bodyBytes: 10_000_000 };
 const started: Server[] = [];
 const sockets: Socket[] = [];
 afterEach(() => {
