@@ -566,6 +566,62 @@ describe('a policy whose rule allows no broker', () => {
   });
 });
 
+describe('partitions that must stay apart', () => {
+  const placement: PlacementSpec = { spread: [{ name: 'apart', topicPatterns: ['/default/*'], maxPerBroker: 1 }] };
+  const part = (index: number) => `/default/t-part-${index}`;
+
+  it('go to different brokers in one round, and wait where there are too few', () => {
+    const topics = [0, 1, 2, 3].map((index) => ({ name: part(index), marker: {} }));
+
+    const decisions = decide({ brokers: [A, B, C], topics }, { placement });
+
+    expect(decisions.map(inShort)).toEqual([
+      '→ a (NewTopic)',
+      '→ b (NewTopic)',
+      '→ c (NewTopic)',
+      'waits (NoBrokerAllowed)',
+    ]);
+    expect(decisions[3]).toMatchObject({ rule: 'apart' });
+  });
+
+  it('stay apart when a broker dies: its partition waits for one that has none', () => {
+    const dead: BrokerParts = { id: 'dead', registered: false, remembered: false };
+    const lost: TopicParts = { name: part(0), owners: ['dead'], delivery: 'NonReliable' };
+    const others = [
+      { name: part(1), owners: ['a'] },
+      { name: part(2), owners: ['b'] },
+    ];
+
+    expect(inShort(decideOne({ brokers: [A, B, dead], topics: [lost, ...others] }, { placement }))).toBe(
+      'waits (NoBrokerAllowed)',
+    );
+    expect(inShort(decideOne({ brokers: [A, B, C, dead], topics: [lost, ...others] }, { placement }))).toBe(
+      '→ c (Failover)',
+    );
+  });
+
+  it('heed one that goes home in the same round', () => {
+    const home: PodParts = { name: 'p', persistentVolume: true, container: { restartCount: 1, runningSince: 900 } };
+    const decisions = decide(
+      {
+        pods: [home],
+        brokers: [
+          { ...A, pod: 'p', reportedAt: 950 },
+          { id: 'dead', pod: 'p', registered: false, reportRevision: 50 },
+          { id: 'dead2', registered: false, remembered: false },
+        ],
+        topics: [
+          { name: part(0), owners: ['dead'] },
+          { name: part(1), owners: ['dead2'], delivery: 'NonReliable' },
+        ],
+      },
+      { placement },
+    );
+
+    expect(decisions.map(inShort)).toEqual(['→ a (Failover)', 'waits (NoBrokerAllowed)']);
+  });
+});
+
 describe('whatever the picture', () => {
   const podNames = ['danube-0', 'danube-1', 'danube-2', 'danube-3'];
   // Brokers report late enough to accept more often than not.

@@ -4,7 +4,7 @@
  */
 import type { EffectiveSpec } from '../api/rebalance-policy.ts';
 import { type BrokerFacts, brokersByPod, type DeathProof } from './brokers.ts';
-import { createPlacement, type Placement } from './placement.ts';
+import { createPlacement, type Placement, type PlacementPolicy } from './placement.ts';
 import type { Snapshot, UnassignedMarker } from './snapshot.ts';
 
 /** Why an owner may be passed over: its death, or, for what is not reliable, that nobody can find it any more. */
@@ -57,7 +57,8 @@ export interface Wait {
 
 export type Decision = Assign | Wait;
 
-export type AssignmentPolicy = Pick<EffectiveSpec, 'ranking' | 'failover' | 'placement'>;
+export type AssignmentPolicy = Pick<EffectiveSpec, 'ranking' | 'failover' | 'placement'> &
+  Pick<PlacementPolicy, 'groups'>;
 
 /** A topic without owner and marker may be half deleted (contract 2.4): it is an orphan only after this long. */
 export const ORPHAN_AFTER_MS = 5000;
@@ -276,7 +277,10 @@ function afterCrash(context: Context, topic: string, dead: BrokerFacts): string 
   const home = homePodName(snapshot, dead);
   const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
   const next = home === undefined ? undefined : inPods.get(home);
-  if (next?.accepting === true) return next.id;
+  if (next?.accepting === true) {
+    placement.note(topic, next.id);
+    return next.id;
+  }
   const waitMs = policy.failover.samePodWaitSeconds * 1000;
   if (home !== undefined && snapshot.now - deadSince < waitMs) return 'wait';
   return placement.place(topic, formerHosts(context, topic, dead.id));

@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type RankingAlgorithm, rankingAlgorithms } from '../api/ranking.ts';
-import type { PlacementSpec } from '../api/rebalance.ts';
+import type { PlacementSpec, SpreadRuleSpec } from '../api/rebalance.ts';
 import type { AgentSample } from './agent-record.ts';
 import { judgeBroker, judgeBrokers } from './brokers.ts';
 import { createPlacement, rankingInputs } from './placement.ts';
@@ -308,6 +309,148 @@ describe('a topic without an owner heeds the rules', () => {
 
     expect(placement.place(paid, NOBODY)).toBeUndefined();
     expect(placement.place('/default/t', NOBODY)).toBe('9');
+  });
+});
+
+describe('a topic without an owner stays apart from others', () => {
+  const zones = ['a', 'a', 'b'];
+  const pods = zones.map((zone, index) => ({
+    name: `p${index + 1}`,
+    labels: { zone },
+    container: { runningSince: 0 },
+  }));
+  const brokers = zones.map((_, index) => ({ id: String(index + 1), pod: `p${index + 1}` }));
+  const orders: SpreadRuleSpec = { name: 'orders', topicPatterns: ['/shop/*'], maxPerBroker: 1 };
+  const part = (index: number) => `/shop/orders-part-${index}`;
+
+  function under(rule: SpreadRuleSpec, parts: SnapshotParts = {}) {
+    const snapshot = buildSnapshot({ pods, brokers, ...parts });
+    const placement: PlacementSpec = { spread: [rule] };
+    return createPlacement(snapshot, judgeBrokers(snapshot), { ranking: { algorithm: 'DanubeFair' }, placement });
+  }
+
+  it('by broker: from those that have an owner, and from those that were just placed', () => {
+    const placement = under(orders, {
+      topics: [{ name: part(0), owners: ['1'] }, ...topics('2', 5), ...topics('3', 9)],
+    });
+
+    // Broker 1 has least, and a partition of the topic.
+    expect([1, 2, 3].map((index) => placement.place(part(index), NOBODY))).toEqual(['2', '3', undefined]);
+    expect(placement.ruledOut(part(3), NOBODY)).toEqual({
+      rule: 'orders',
+      message:
+        'rule orders for /shop/orders allows 1 to a broker, and no broker that takes topics has room for one more; ' +
+        'start a broker, raise the limit in spec.placement.spread, or set its whenUnsatisfiable to AssignAnyway',
+    });
+  });
+
+  it('each partitioned topic on its own, and what is not partitioned not at all', () => {
+    const placement = under(orders);
+
+    for (const topic of ['/shop/a', '/shop/b']) {
+      const chosen = [0, 1, 2].map((index) => placement.place(`${topic}-part-${index}`, NOBODY));
+      expect(new Set(chosen)).toEqual(new Set(['1', '2', '3']));
+    }
+    for (let count = 0; count < 4; count++) expect(placement.place('/shop/plain', NOBODY)).toBeDefined();
+  });
+
+  it('by domain: brokers of one value of the label count together', () => {
+    const placement = under({ ...orders, topologyKey: 'zone', maxPerDomain: 1 });
+
+    const chosen = [0, 1, 2].map((index) => placement.place(part(index), NOBODY));
+
+    expect(chosen).toEqual(['1', '3', undefined]);
+    expect(placement.ruledOut(part(2), NOBODY)?.message).toContain('allows 1 to a broker and 1 to a value of zone');
+  });
+
+  it('all topics of a rule, if it says so', () => {
+    const placement = under({ ...orders, scope: 'Topics' }, { topics: [{ name: '/shop/a', owners: ['2'] }] });
+
+    expect(['/shop/b', '/shop/c-part-0', '/shop/d'].map((topic) => placement.place(topic, NOBODY))).toEqual([
+      '1',
+      '3',
+      undefined,
+    ]);
+  });
+
+  it('but not from those of a dead broker: they go elsewhere, too', () => {
+    // Before the process that is there now it ran in the same Pod, in zone b.
+    const dead = { id: '9', pod: 'p3', registered: false } as const;
+    const placement = under(
+      { ...orders, topologyKey: 'zone', maxPerDomain: 1 },
+      { brokers: [...brokers, dead], topics: [{ name: part(0), owners: ['9'] }] },
+    );
+
+    expect([1, 2].map((index) => placement.place(part(index), NOBODY))).toEqual(['1', '3']);
+  });
+
+  it('also from one that went home, whatever the rule says', () => {
+    const placement = under(orders);
+
+    placement.note(part(0), '1');
+    placement.note(part(1), 'elsewhere');
+
+    expect([2, 3, 4].map((index) => placement.place(part(index), NOBODY))).toEqual(['2', '3', undefined]);
+  });
+
+  it('with AssignAnyway as long as that can be, and then it goes where fewest are', () => {
+    const placement = under(
+      { ...orders, whenUnsatisfiable: 'AssignAnyway', topologyKey: 'zone', maxPerDomain: 2 },
+      { topics: topics('3', 50) },
+    );
+
+    const chosen = [0, 1, 2, 3, 4].map((index) => placement.place(part(index), NOBODY));
+
+    // Zone a has two brokers: the fourth makes both zones equal.
+    expect(chosen).toEqual(['1', '2', '3', '3', '1']);
+    expect(placement.place(part(9), new Set(['1', '2', '3']))).toBeUndefined();
+  });
+
+  it('whatever the cluster: never closer than the rule says, and it waits only where no broker has room', () => {
+    const wish = fc.record({
+      zones: fc.array(fc.constantFrom('a', 'b', undefined), { minLength: 1, maxLength: 6 }),
+      owners: fc.array(fc.nat(5), { maxLength: 8 }),
+      placed: fc.integer({ min: 1, max: 12 }),
+      maxPerBroker: fc.integer({ min: 1, max: 3 }),
+      more: fc.nat(3),
+    });
+    fc.assert(
+      fc.property(wish, ({ zones: labels, owners, placed, maxPerBroker, more }) => {
+        const maxPerDomain = maxPerBroker + more;
+        const ids = labels.map((_, index) => String(index));
+        const zoneOf = (id: string) => labels[Number(id)];
+        const counts = new Map(ids.map((id) => [id, owners.filter((owner) => owner === Number(id)).length]));
+        const placement = under(
+          { ...orders, maxPerBroker, topologyKey: 'zone', maxPerDomain },
+          {
+            pods: labels.map((zone, index) => ({
+              name: `p${index}`,
+              labels: zone === undefined ? {} : { zone },
+              container: { runningSince: 0 },
+            })),
+            brokers: ids.map((id) => ({ id, pod: `p${id}` })),
+            topics: owners.flatMap((owner, index) =>
+              owner < ids.length ? [{ name: part(index), owners: [String(owner)] }] : [],
+            ),
+          },
+        );
+
+        for (let index = 0; index < placed; index++) {
+          const hasRoom = (id: string) => {
+            const inZone = ids
+              .filter((other) => zoneOf(other) === zoneOf(id))
+              .reduce((sum, other) => sum + (counts.get(other) ?? 0), 0);
+            return (counts.get(id) ?? 0) < maxPerBroker && inZone < maxPerDomain;
+          };
+          const free = ids.filter(hasRoom);
+          const chosen = placement.place(part(100 + index), NOBODY);
+          if (free.length === 0) expect(chosen).toBeUndefined();
+          else expect(free).toContain(chosen);
+          if (chosen !== undefined) counts.set(chosen, (counts.get(chosen) ?? 0) + 1);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 });
 

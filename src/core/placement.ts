@@ -8,10 +8,12 @@ import type { PlacementSpec } from '../api/rebalance.ts';
 import { judgeAgent } from './agent-judgement.ts';
 import type { BrokerFacts } from './brokers.ts';
 import { compileRules, labelsOf, rulesOnBrokers } from './policy/placement-rules.ts';
+import { createTopicGroups, type TopicGroups } from './policy/topic-groups.ts';
 import { compareScored, type Scored } from './rank-order.ts';
 import { createScorer, type Levels, type RankingInput } from './ranking.ts';
-import { nobodyAllowed, onlyAvoided, type RuledOut } from './ruled-out.ts';
+import { nobodyAllowed, onlyAvoided, type RuledOut, tooClose } from './ruled-out.ts';
 import type { BrokerPod, Snapshot } from './snapshot.ts';
+import { createSpreadRoom } from './spread-room.ts';
 
 export interface Placement {
   /**
@@ -19,6 +21,8 @@ export interface Placement {
    * Undefined when there is none. The topic counts for it from then on, so that a burst of topics does not end on one broker.
    */
   place(topic: string, avoid: ReadonlySet<string>, wanted?: string): string | undefined;
+  /** The topic goes to this broker, whatever the rules say; others of its group must not go there, too. */
+  note(topic: string, broker: string): void;
   /** Why rules leave the topic no broker; undefined where they do not. */
   ruledOut(topic: string, avoid: ReadonlySet<string>): RuledOut | undefined;
 }
@@ -26,19 +30,23 @@ export interface Placement {
 export interface PlacementPolicy {
   readonly ranking: EffectiveRanking;
   readonly placement?: PlacementSpec;
+  /** Of `placement.spread`. Absent: made anew, so that all topics are looked at once more. */
+  readonly groups?: TopicGroups;
 }
 
 export function createPlacement(
   snapshot: Snapshot,
   brokers: ReadonlyMap<string, BrokerFacts>,
-  { ranking, placement: { rules = [] } = {} }: PlacementPolicy,
+  { ranking, placement: { rules = [], spread = [] } = {}, groups = createTopicGroups(spread) }: PlacementPolicy,
 ): Placement {
   const accepting = [...brokers.values()].filter((broker) => broker.accepting);
   const inputs = rankingInputs(snapshot, accepting);
   let scorer = createScorer(ranking, inputs);
   // Scored once: there may be ten thousand topics to place on a thousand brokers.
   const candidates = inputs.map((input): Scored => ({ input, score: scorer.score(input) }));
+  const ids = accepting.map(({ id }) => id);
   const onBrokers = rulesOnBrokers(compileRules(rules), { labels: accepting.map(labelsOf), takes: () => true });
+  const room = createSpreadRoom({ metadata: snapshot.metadata, brokers, candidates: ids, groups });
   const refusals = new Map<number, RuledOut>();
 
   function count(at: number, { input }: Scored): void {
@@ -54,13 +62,13 @@ export function createPlacement(
     }
   }
 
-  /** Among the brokers that a mask allows. */
-  function leastLoaded(avoid: ReadonlySet<string>, mask: Uint8Array | undefined): number | undefined {
+  /** Among the brokers that both masks allow. */
+  function leastLoaded(avoid: ReadonlySet<string>, mask?: Uint8Array, other?: Uint8Array): number | undefined {
     let best: number | undefined;
     let leader: Scored | undefined;
     for (let index = 0; index < candidates.length; index++) {
       const candidate = candidates[index] as Scored;
-      if (mask?.[index] === 0 || avoid.has(candidate.input.broker)) continue;
+      if (mask?.[index] === 0 || other?.[index] === 0 || avoid.has(candidate.input.broker)) continue;
       if (leader !== undefined && compareScored(candidate, leader) > 0) continue;
       best = index;
       leader = candidate;
@@ -68,27 +76,41 @@ export function createPlacement(
     return best;
   }
 
+  function choose(topic: string, avoid: ReadonlySet<string>, wanted: string | undefined): number | undefined {
+    const { allowed, preferred } = onBrokers.of(topic) ?? {};
+    const free = room.of(topic);
+    const named = wanted === undefined || avoid.has(wanted) ? -1 : ids.indexOf(wanted);
+    if (named >= 0 && allowed?.[named] !== 0 && free?.[named] !== 0) return named;
+    const best = (preferred && leastLoaded(avoid, preferred, free)) ?? leastLoaded(avoid, allowed, free);
+    if (best !== undefined || groups.groupOf(topic)?.rule.whenUnsatisfiable !== 'AssignAnyway') return best;
+    const fewest = room.fewest(topic, (index) => allowed?.[index] !== 0 && !avoid.has(ids[index] ?? ''));
+    return leastLoaded(avoid, fewest);
+  }
+
   return {
     place(topic, avoid, wanted) {
-      const { allowed, preferred } = onBrokers.of(topic) ?? {};
-      const named = wanted === undefined ? -1 : candidates.findIndex(({ input }) => input.broker === wanted);
-      const isWelcome = named >= 0 && !avoid.has(wanted ?? '') && allowed?.[named] !== 0;
-      const best = isWelcome ? named : ((preferred && leastLoaded(avoid, preferred)) ?? leastLoaded(avoid, allowed));
+      const best = choose(topic, avoid, wanted);
       const chosen = best === undefined ? undefined : candidates[best];
       if (best === undefined || chosen === undefined) return undefined;
       count(best, chosen);
+      room.count(topic, best);
       return chosen.input.broker;
     },
 
+    note: (topic, broker) => room.count(topic, ids.indexOf(broker)),
+
     ruledOut(topic, avoid) {
-      const combination = onBrokers.of(topic);
-      const isAvoided = ({ input: { broker } }: Scored) => avoid.has(broker);
-      if (combination === undefined || combination.required.length === 0 || candidates.every(isAvoided))
-        return undefined;
-      const { index, required, allowed } = combination;
-      const avoided = candidates.filter((_, at) => allowed[at] === 1).map(({ input }) => input.broker);
-      if (avoided.length > 0) return onlyAvoided(required, avoided);
-      const refusal = refusals.get(index) ?? nobodyAllowed(required, snapshot.pods);
+      const { index = -1, required = [], allowed } = onBrokers.of(topic) ?? {};
+      const known = refusals.get(index);
+      if (known !== undefined) return known;
+      if (ids.every((id) => avoid.has(id))) return undefined;
+      const own = ids.filter((_, at) => allowed?.[at] !== 0);
+      if (own.some((id) => !avoid.has(id))) {
+        const group = groups.groupOf(topic);
+        return group && tooClose(group);
+      }
+      if (own.length > 0) return onlyAvoided(required, own);
+      const refusal = nobodyAllowed(required, snapshot.pods);
       refusals.set(index, refusal);
       return refusal;
     },

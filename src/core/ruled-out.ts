@@ -1,5 +1,6 @@
 /** Why a policy's rules leave a topic without a broker, for the person whom it wakes: the rule, what it asks for, and what to do. */
 import type { PlacementRuleSpec } from '../api/rebalance.ts';
+import type { TopicGroup } from './policy/spread.ts';
 import type { BrokerPod } from './snapshot.ts';
 
 export interface RuledOut {
@@ -28,6 +29,20 @@ export function nobodyAllowed(required: Required, pods: readonly BrokerPod[]): R
 export function onlyAvoided(required: Required, brokers: readonly string[]): RuledOut {
   const why = `allows only broker ${listed(brokers)}, where the topic was before and may not go back to`;
   return ruledOut(required, `${why}; ${remedy(wantedLabels(required))}`);
+}
+
+/** Every broker that the topic could go to has as many of its group as it may, or its domain has. */
+export function tooClose({ name, rule, maxPerBroker, maxPerDomain }: TopicGroup): RuledOut {
+  const limits = [
+    ...(maxPerBroker === undefined ? [] : [`${maxPerBroker} to a broker`]),
+    ...(maxPerDomain === undefined ? [] : [`${maxPerDomain} to a value of ${rule.topologyKey}`]),
+  ];
+  return {
+    rule: rule.name,
+    message:
+      `rule ${name} allows ${limits.join(' and ')}, and no broker that takes topics has room for one more; ` +
+      'start a broker, raise the limit in spec.placement.spread, or set its whenUnsatisfiable to AssignAnyway',
+  };
 }
 
 function ruledOut(required: Required, why: string): RuledOut {

@@ -11,6 +11,7 @@ import type { AgentRecord } from '../core/agent-record.ts';
 import { type Assign, decideAssignments, type Wait } from '../core/assignment.ts';
 import type { BrokerFacts } from '../core/brokers.ts';
 import { hostOf } from '../core/places.ts';
+import { createTopicGroups } from '../core/policy/topic-groups.ts';
 import type { ClusterMetadata, Snapshot } from '../core/snapshot.ts';
 import type { AuthorityView } from '../core/status.ts';
 import { parseKey } from '../danube/keys.ts';
@@ -86,6 +87,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const memory = createMemory();
   const agents = new Map<string, AgentRecord>();
   let { policy, spec } = options;
+  let groups = createTopicGroups(spec.placement?.spread ?? []);
   let fold: MetadataFold | undefined;
   let etcdError: string | undefined;
   /** Why the last cycle could not be carried through. */
@@ -273,7 +275,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     const { snapshot, brokers } = look(current);
     lookedAt = performance.now();
     const mayAct = leads && etcdError === undefined && authority.mayAct(snapshot.now);
-    const decisions = mayAct ? decideAssignments(snapshot, brokers, spec) : [];
+    const decisions = mayAct ? decideAssignments(snapshot, brokers, { ...spec, groups }) : [];
     lastWaits = decisions.filter((decision) => decision.kind === 'Wait');
     const assigns = decisions.filter((decision) => decision.kind === 'Assign');
     isSettled =
@@ -456,6 +458,9 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   return {
     update(nextPolicy, nextSpec) {
       policy = nextPolicy;
+      if (!isDeepStrictEqual(nextSpec.placement, spec.placement)) {
+        groups = createTopicGroups(nextSpec.placement?.spread ?? []);
+      }
       spec = nextSpec;
       confirmNextAt = 0;
       wake();
