@@ -93,11 +93,11 @@ export function createPlacement(
       const chosen = best === undefined ? undefined : candidates[best];
       if (best === undefined || chosen === undefined) return undefined;
       count(best, chosen);
-      room.count(topic, best);
+      room.count(topic, chosen.input.broker);
       return chosen.input.broker;
     },
 
-    note: (topic, broker) => room.count(topic, ids.indexOf(broker)),
+    note: room.count,
 
     ruledOut(topic, avoid) {
       const { index = -1, required = [], allowed } = onBrokers.of(topic) ?? {};

@@ -10,8 +10,8 @@ export interface SpreadRoom {
   of(topic: string): Uint8Array | undefined;
   /** Of the candidates that are allowed, one per candidate, those with fewest of the topic's group: in the domain first, then alone. */
   fewest(topic: string, isAllowed: (candidate: number) => boolean): Uint8Array;
-  /** The topic is there from now on. */
-  count(topic: string, candidate: number): void;
+  /** The topic is on that broker from now on. */
+  count(topic: string, broker: string): void;
 }
 
 export interface SpreadFacts {
@@ -22,19 +22,40 @@ export interface SpreadFacts {
   readonly groups: TopicGroups;
 }
 
+/** Of a group. */
 interface Room {
   readonly group: TopicGroup;
+  /** One per candidate: whether there is room, how many of the group it has, and its domain. */
   readonly free: Uint8Array;
-  readonly onBroker: Map<string, number>;
+  readonly counts: Int32Array;
+  readonly domains: readonly string[];
   readonly inDomain: Map<string, number>;
 }
 
 export function createSpreadRoom({ metadata, brokers, candidates, groups }: SpreadFacts): SpreadRoom {
   const { topicNumbers } = metadata;
   const rooms = new Map<TopicGroup, Room>();
+  const candidateOf = new Map(candidates.map((broker, index) => [broker, index]));
+  const domainsBy = new Map<string, readonly string[]>();
 
-  function domainOf({ rule }: TopicGroup, broker: string): string {
-    return labelsOf(brokers.get(broker))[rule.topologyKey ?? ''] ?? '';
+  function domainOf(broker: string, label: string): string {
+    return labelsOf(brokers.get(broker))[label] ?? '';
+  }
+
+  function createRoom(group: TopicGroup): Room {
+    const label = group.rule.topologyKey ?? '';
+    const domains = domainsBy.get(label) ?? candidates.map((broker) => domainOf(broker, label));
+    domainsBy.set(label, domains);
+    const free = new Uint8Array(candidates.length).fill(1);
+    const room = { group, free, counts: new Int32Array(candidates.length), domains, inDomain: new Map() };
+    for (const number of groups.membersOf(group, topicNumbers)) {
+      for (const owner of ownersOf(number)) {
+        // What a dead broker had is elsewhere soon, and is counted there.
+        if (brokers.get(owner)?.liveness.state !== 'Live') continue;
+        add(room, domainOf(owner, label), candidateOf.get(owner));
+      }
+    }
+    return room;
   }
 
   function ownersOf(number: number): Iterable<string> {
@@ -44,34 +65,22 @@ export function createSpreadRoom({ metadata, brokers, candidates, groups }: Spre
     return [topicNumbers.brokers[owner] ?? ''];
   }
 
-  function isFree({ group, onBroker, inDomain }: Room, broker: string): boolean {
-    const { maxPerBroker = Infinity, maxPerDomain = Infinity } = group;
-    return (onBroker.get(broker) ?? 0) < maxPerBroker && (inDomain.get(domainOf(group, broker)) ?? 0) < maxPerDomain;
-  }
-
-  function add({ group, onBroker, inDomain }: Room, broker: string): void {
-    onBroker.set(broker, (onBroker.get(broker) ?? 0) + 1);
-    const domain = domainOf(group, broker);
-    inDomain.set(domain, (inDomain.get(domain) ?? 0) + 1);
-  }
-
-  function refresh(room: Room): void {
-    for (const [index, broker] of candidates.entries()) room.free[index] = Number(isFree(room, broker));
+  function add({ group, free, counts, domains, inDomain }: Room, domain: string, candidate: number | undefined): void {
+    const there = (inDomain.get(domain) ?? 0) + 1;
+    inDomain.set(domain, there);
+    if (candidate !== undefined) {
+      const own = (counts[candidate] as number) + 1;
+      counts[candidate] = own;
+      if (own >= (group.maxPerBroker ?? Infinity)) free[candidate] = 0;
+    }
+    // The domain is full from now on.
+    if (there === group.maxPerDomain) for (const [at, other] of domains.entries()) if (other === domain) free[at] = 0;
   }
 
   function roomOf(topic: string): Room | undefined {
     const group = groups.groupOf(topic);
     if (group === undefined) return undefined;
-    const known = rooms.get(group);
-    if (known !== undefined) return known;
-    const room = { group, free: new Uint8Array(candidates.length), onBroker: new Map(), inDomain: new Map() };
-    for (const number of groups.membersOf(group, topicNumbers)) {
-      for (const owner of ownersOf(number)) {
-        // What a dead broker had is elsewhere soon, and is counted there.
-        if (brokers.get(owner)?.liveness.state === 'Live') add(room, owner);
-      }
-    }
-    refresh(room);
+    const room = rooms.get(group) ?? createRoom(group);
     rooms.set(group, room);
     return room;
   }
@@ -80,26 +89,29 @@ export function createSpreadRoom({ metadata, brokers, candidates, groups }: Spre
     of: (topic) => roomOf(topic)?.free,
 
     fewest(topic, isAllowed) {
+      const mask = new Uint8Array(candidates.length);
       const room = roomOf(topic);
-      const crowds = candidates.map((broker, index) => {
-        if (room === undefined || !isAllowed(index)) return Infinity;
-        const inDomain =
-          room.group.maxPerDomain === undefined ? 0 : (room.inDomain.get(domainOf(room.group, broker)) ?? 0);
-        // No broker has as many as this.
-        return inDomain * 1e9 + (room.onBroker.get(broker) ?? 0);
-      });
-      const least = crowds.reduce((low, crowd) => Math.min(low, crowd), Infinity);
-      return Uint8Array.from(crowds, (crowd) => Number(crowd === least && crowd < Infinity));
+      if (room === undefined) return mask;
+      const { group, counts, domains, inDomain } = room;
+      let least = Infinity;
+      for (const [at, domain] of domains.entries()) {
+        if (!isAllowed(at)) continue;
+        const there = group.maxPerDomain === undefined ? 0 : (inDomain.get(domain) ?? 0);
+        const crowd = there * MORE_THAN_ON_ANY_BROKER + (counts[at] as number);
+        if (crowd > least) continue;
+        if (crowd < least) mask.fill(0);
+        least = crowd;
+        mask[at] = 1;
+      }
+      return mask;
     },
 
-    count(topic, candidate) {
-      const room = roomOf(topic);
-      const broker = candidates[candidate];
-      if (room === undefined || broker === undefined) return;
-      add(room, broker);
-      // Only a domain that is full concerns other brokers.
-      if (room.group.maxPerDomain === undefined) room.free[candidate] = Number(isFree(room, broker));
-      else refresh(room);
+    count(topic, broker) {
+      const candidate = candidateOf.get(broker);
+      const room = candidate === undefined ? undefined : roomOf(topic);
+      if (room !== undefined && candidate !== undefined) add(room, room.domains[candidate] ?? '', candidate);
     },
   };
 }
+
+const MORE_THAN_ON_ANY_BROKER = 1e9;

@@ -26,23 +26,23 @@ export interface SpreadGroups {
 export function createSpreadGroups(rules: readonly SpreadRuleSpec[]): SpreadGroups {
   const rulesOf = createListMatcher(rules.map(({ topicPatterns }) => topicPatterns));
   const groups: TopicGroup[] = [];
-  const byKey = new Map<string, TopicGroup>();
+  /** Of each rule by the name of the partitioned topic; '' where all topics of the rule are one group. */
+  const byBase = rules.map(() => new Map<string, TopicGroup>());
   const overlaps = new Map<string, number>();
 
-  function groupOf(rule: SpreadRuleSpec, base: string): TopicGroup {
-    const name = rule.scope === 'Topics' ? rule.name : `${rule.name} for ${base}`;
-    const known = byKey.get(name);
-    if (known !== undefined) return known;
-    const { maxPerBroker, maxPerDomain } = rule;
+  function groupOf(rule: SpreadRuleSpec, known: Map<string, TopicGroup>, base: string): TopicGroup {
+    const found = known.get(base);
+    if (found !== undefined) return found;
+    const { name, maxPerBroker, maxPerDomain } = rule;
     const group = {
       index: groups.length,
-      name,
+      name: base === '' ? name : `${name} for ${base}`,
       rule,
       ...(maxPerBroker !== undefined && { maxPerBroker }),
       ...(maxPerDomain !== undefined && { maxPerDomain }),
     };
     groups.push(group);
-    byKey.set(name, group);
+    known.set(base, group);
     return group;
   }
 
@@ -51,14 +51,17 @@ export function createSpreadGroups(rules: readonly SpreadRuleSpec[]): SpreadGrou
       const which = rulesOf(topic);
       if (which === 0) return undefined;
       const base = withoutPartition(topic);
-      const [first, ...others] = rules.filter(
-        ({ scope }, index) => (which & (1 << index)) !== 0 && (scope === 'Topics' || base !== topic),
-      );
-      for (const { name } of others) {
-        const pair = `${first?.name} and ${name}`;
-        overlaps.set(pair, (overlaps.get(pair) ?? 0) + 1);
+      let first: number | undefined;
+      for (const [index, { name, scope }] of rules.entries()) {
+        if ((which & (1 << index)) === 0 || (scope !== 'Topics' && base === topic)) continue;
+        if (first === undefined) first = index;
+        else {
+          const pair = `${rules[first]?.name} and ${name}`;
+          overlaps.set(pair, (overlaps.get(pair) ?? 0) + 1);
+        }
       }
-      return first && groupOf(first, base);
+      const [rule, known] = [rules[first ?? -1], byBase[first ?? -1]];
+      return rule && known && groupOf(rule, known, rule.scope === 'Topics' ? '' : base);
     },
     groups,
     overlaps,

@@ -39,7 +39,8 @@ export function createListMatcher(lists: readonly (readonly string[])[]): (topic
 
 /** The name of the topic that this one is a partition of; its own if it is none. */
 export function withoutPartition(topic: string): string {
-  return topic.replace(PARTITION, '');
+  const at = topic.lastIndexOf('-part-');
+  return at < 0 || !PARTITION.test(topic) ? topic : topic.slice(0, at);
 }
 
 interface Pattern {
