@@ -92,25 +92,24 @@ it('the agent finds a real broker by its address, notices its end and its return
   await vi.waitFor(async () => expect((await fetchReport(agent.url)).broker?.pid).toBe(next.child.pid), PATIENCE);
   expect(next.child.pid).not.toBe(beside.child.pid);
 
-  // A request that is not complete does not hold it up: it does not wait until that one times out and is answered.
-  const answers: Buffer[] = [];
+  // A request that is not complete does not hold it up; it would for 30 s.
   const client = connect(Number(new URL(agent.url).port), '127.0.0.1').on('error', () => undefined);
-  client.on('data', (bytes) => answers.push(bytes));
   client.write('GET /report HTTP/1.1\r\n');
   await fetchReport(agent.url);
   const exit = once(agent.child, 'exit');
+  const termination = performance.now();
   agent.child.kill('SIGTERM');
   expect(await exit).toEqual([0, null]);
-  expect(Buffer.concat(answers).toString()).toBe('');
+  expect(performance.now() - termination).toBeLessThan(25_000);
   client.destroy();
-}, 60_000);
+}, 90_000);
 
 it('a broker on every IPv4 address is found by one of them', async () => {
   const broker = await startBroker('0.0.0.0');
   const agent = await startAgent(`127.0.0.9:${broker.port}`);
 
   expect((await fetchReport(agent.url)).broker?.pid).toBe(broker.child.pid);
-}, 60_000);
+}, 90_000);
 
 /** Takes a listener's address, and answers every request for metrics with how many topics it serves: what it last read. */
 const metricsProgram = `
@@ -140,7 +139,7 @@ it("topics are read from the broker's endpoint, and their CPU is that of the bro
     expect(topics).toMatchObject({ total: 2, rest: { topics: 1 } });
     expect(topics?.entries[0]).toEqual(['/default/a', expect.any(Number), 0, 0, 0, 0, 0, null, expect.any(Number)]);
   }, PATIENCE);
-}, 60_000);
+}, 90_000);
 
 it('a hook that waits is answered after SIGTERM as well, when the broker serves nothing; then the agent ends', async () => {
   const broker = await startBrokerWithMetrics();
@@ -155,7 +154,7 @@ it('a hook that waits is answered after SIGTERM as well, when the broker serves 
 
   expect(await drained).toMatchObject({ drained: true, why: 'ServesNothing' });
   expect(await exit).toEqual([0, null]);
-}, 60_000);
+}, 90_000);
 
 it('the start of the broker is that of its process', async () => {
   const before = Date.now();
@@ -168,7 +167,7 @@ it('the start of the broker is that of its process', async () => {
   // The kernel gives start and uptime in hundredths of a second.
   expect(startedAt).toBeGreaterThanOrEqual(before - 50);
   expect(startedAt).toBeLessThanOrEqual(after + 50);
-}, 60_000);
+}, 90_000);
 
 it('mistaken flags end it with code 2, all of them named, and the usage', async () => {
   const agent = start([main, '--listen', 'nowhere']);
@@ -181,7 +180,7 @@ it('mistaken flags end it with code 2, all of them named, and the usage', async 
   expect(Buffer.concat(chunks).toString()).toMatch(
     /--listen: "nowhere".*--broker-address is.*POD_UID is.*usage: agent/s,
   );
-}, 60_000);
+}, 90_000);
 
 it('an address that is taken ends it with code 1', async () => {
   const taken = await startBroker('127.0.0.1');
@@ -191,7 +190,7 @@ it('an address that is taken ends it with code 1', async () => {
 
   expect(await lineWithMessage(agent, 'error')).toContain(`cannot serve on --listen 127.0.0.1:${taken.port}`);
   expect(await exit).toEqual([1, null]);
-}, 60_000);
+}, 90_000);
 
 async function lineWithMessage(child: ChildProcess, level: string): Promise<string> {
   if (child.stdout === null) throw new Error('stdout is piped');
