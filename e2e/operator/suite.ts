@@ -72,6 +72,7 @@ export function operatorLogs({ kubelet }: DemoCluster): string {
 export function untilCondition(
   readPolicy: () => Promise<RebalancePolicy>,
   wanted: Pick<Condition, 'type' | 'status'> & { readonly reason?: string; readonly message?: string },
+  timeoutMs = 60_000,
 ): Promise<Condition> {
   let last: Condition | undefined;
   return until(
@@ -81,7 +82,7 @@ export function untilCondition(
       if (last?.status === status && last.reason === reason && last.message.includes(message)) return last;
       throw new Error(last === undefined ? 'it is absent' : `it is ${last.status} ${last.reason}: ${last.message}`);
     },
-    { what: `condition ${JSON.stringify(wanted)}`, intervalMs: 100 },
+    { what: `condition ${JSON.stringify(wanted)}`, timeoutMs, intervalMs: 100 },
   );
 }
 
