@@ -1,7 +1,8 @@
 /** Rules of where topics may live, on real Pods: what they allow, what waits for them, and what ends the wait. The tests build on each other. */
 import { describe, expect, it } from 'vitest';
 import { PODS, type Pod } from '../../src/operator/pods.ts';
-import { BROKER_NAMESPACE } from '../demo/manifests.ts';
+import { POLICIES } from '../../src/operator/publish.ts';
+import { BROKER_NAMESPACE, POLICY_NAME } from '../demo/manifests.ts';
 import { until } from '../process/until.ts';
 import { liveBrokers } from './brokers.ts';
 import { untilCondition, useCluster } from './suite.ts';
@@ -19,6 +20,7 @@ const cluster = useCluster({
           brokerSelector: { matchLabels: { tier: 'fast' } },
         },
       ],
+      spread: [{ name: 'orders', topicPatterns: ['/default/orders'], maxPerBroker: 1 }],
     },
   },
 });
@@ -100,5 +102,31 @@ describe('a Required rule', () => {
 
     await untilOn(second, payments);
     await untilCondition(policy, { type: 'TopicsServed', status: 'True' });
+  });
+});
+
+describe('a spread rule', () => {
+  const partitions = [0, 1, 2, 3].map((index) => `/default/orders-part-${index}`);
+
+  it('gives each broker one partition, and the one too many waits until the rule allows it', async () => {
+    const { client, etcd, policy, history } = cluster();
+
+    await createTopics(etcd, partitions);
+    const served = await untilCondition(policy, {
+      type: 'TopicsServed',
+      status: 'False',
+      message: '1 NoBrokerAllowed, for example /default/orders-part-',
+    });
+
+    expect(served.message).toContain('rule orders for /default/orders allows 1 to a broker, and no broker that takes');
+    const owners = partitions.flatMap((topic) => liveOwner(cluster(), topic) ?? []);
+    expect(owners).toHaveLength(3);
+    expect(new Set(owners).size).toBe(3);
+    const spread = [{ name: 'orders', topicPatterns: ['/default/orders'], maxPerBroker: 2 }];
+    const ref = { namespace: BROKER_NAMESPACE, name: POLICY_NAME };
+    await client.patch(POLICIES, ref, { spec: { placement: { spread } } }, { type: 'merge' });
+    await untilAssigned(cluster(), partitions);
+    await untilCondition(policy, { type: 'TopicsServed', status: 'True' });
+    expect(history.fold.assigned.filter(({ topic }) => partitions.includes(topic))).toHaveLength(4);
   });
 });

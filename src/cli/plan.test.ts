@@ -10,6 +10,7 @@ import { heldBack } from '../core/policy/apply-policy.ts';
 import { runPlan } from './plan.ts';
 
 const DOCUMENT = readFileSync(join(import.meta.dirname, '../../docs/plan.md'), 'utf8');
+const OPERATIONS = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
 
 function block(language: string): string {
   return new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(DOCUMENT)?.[1] ?? '';
@@ -48,6 +49,57 @@ async function planOf(content: string | Buffer, ...args: readonly string[]) {
   written('other.ndjson', content);
   return plan('--snapshot', 'other.ndjson', ...args);
 }
+
+describe('the placement of operations.md', () => {
+  const [, placement = ''] = /^```yaml\n(placement:\n[\s\S]*?)^```$/m.exec(OPERATIONS) ?? [];
+  const policy = `${POLICY.slice(0, POLICY.indexOf('  placement:'))}${placement.replaceAll(/^(?=.)/gm, '  ')}`;
+  const brokers = ['a', 'a', 'b', 'b'].map((zone, index) => ({
+    id: `b${index}`,
+    capacity: [10],
+    labels: { 'topology.kubernetes.io/zone': zone, tier: index === 3 ? 'fast' : 'slow' },
+  }));
+  const header = { kind: 'ClusterSnapshot', version: 1, resources: ['cpu'], brokers };
+  const topics = {
+    '/payments/cards': 'b0',
+    '/shop/orders-part-0': 'b0',
+    '/shop/orders-part-1': 'b0',
+    '/bank/ledger-eu': 'b1',
+    '/bank/ledger-us': 'b1',
+  };
+  const rows = Object.entries(topics).map(([topic, broker]) => ({ topic, broker, load: [1] }));
+  const snapshot = [header, ...rows].map((row) => `${JSON.stringify(row)}\n`).join('');
+
+  it('moves what is against it, and each move names its rule', async () => {
+    written('placement.yaml', policy);
+
+    const { exitCode, out, err } = await planOf(snapshot, '--policy', 'placement.yaml', '-o', 'json');
+
+    expect([exitCode, err]).toEqual([0, '']);
+    const moves = JSON.parse(out).moves.filter(({ rule }: { rule?: string }) => rule !== undefined);
+    expect(moves.map(({ reason, rule }: Record<string, string>) => `${reason} ${rule}`).toSorted()).toEqual([
+      'NotAllowed payments',
+      'Spread ledgers',
+      'Spread orders for /shop/orders',
+    ]);
+    expect(moves.find(({ rule }: { rule: string }) => rule === 'payments').to).toBe('b3');
+  });
+
+  it('says of what cannot move which rule wants it to', async () => {
+    written('placement.yaml', policy.replace('maxPerDomain: 2', 'maxPerDomain: 1'));
+    const partitions = Array.from({ length: 3 }, (_, index) => ({
+      topic: `/shop/orders-part-${index}`,
+      broker: `b${index}`,
+      load: [1],
+    }));
+    const content = [header, ...partitions].map((row) => `${JSON.stringify(row)}\n`).join('');
+
+    const { out } = await planOf(content, '--policy', 'placement.yaml');
+
+    expect(out).toMatch(
+      /TOPIC +WANTED BY +BECAUSE\n\/shop\/orders-part-\d +Spread, rule orders for \/shop\/orders +no broker takes it/,
+    );
+  });
+});
 
 describe('modes', () => {
   it.each([
