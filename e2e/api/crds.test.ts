@@ -108,6 +108,16 @@ const largestRule = {
   enforcement: 'Preferred',
 };
 
+const orders = { name: 'orders', topicPatterns: ['/shop/*'], maxPerBroker: 1 };
+const largestSpread = {
+  topicPatterns: largestRule.topicPatterns,
+  scope: 'Topics',
+  maxPerBroker: 1_000_000,
+  topologyKey: `${'a'.repeat(253)}/${'z'.repeat(63)}`,
+  maxPerDomain: 1_000_000,
+  whenUnsatisfiable: 'AssignAnyway',
+};
+
 /** What is wrong, the change to the example that makes it so, and what the message must say. */
 type Mistake = readonly [what: string, change: Record<string, unknown>, fragments: readonly string[]];
 
@@ -319,6 +329,45 @@ const mistakes: readonly Mistake[] = [
     ['spec.placement.rules[0].brokerSelector.matchLabels', 'write at least one label of the brokers'],
   ],
   [
+    'a spread rule without a limit',
+    spread({ maxPerBroker: undefined }),
+    ['spec.placement.spread[0]', 'write maxPerBroker, or maxPerDomain with topologyKey'],
+  ],
+  [
+    'a spread rule with a domain and no number for it',
+    spread({ topologyKey: 'zone' }),
+    ['spec.placement.spread[0]', 'write topologyKey and maxPerDomain together'],
+  ],
+  [
+    'a spread rule with more on a broker than in its domain',
+    spread({ maxPerBroker: 3, topologyKey: 'zone', maxPerDomain: 2 }),
+    ['spec.placement.spread[0]', 'maxPerBroker is above maxPerDomain'],
+  ],
+  [
+    'a domain that is no label',
+    spread({ topologyKey: 'a zone', maxPerDomain: 2 }),
+    ['spec.placement.spread[0].topologyKey', 'write label keys as the Pods have them'],
+  ],
+  [
+    'spread rules with different domains',
+    spec({
+      placement: {
+        spread: ['zone', 'rack'].map((topologyKey) => ({ ...orders, name: topologyKey, topologyKey, maxPerDomain: 2 })),
+      },
+    }),
+    ['spec.placement.spread', 'write the same topologyKey in all spread rules'],
+  ],
+  [
+    'a spread rule with the name of another rule',
+    spec({ placement: { rules: [payments], spread: [{ ...orders, name: payments.name }] } }),
+    ['spec.placement', 'give each rule of rules and of spread a name of its own'],
+  ],
+  [
+    'a broker filled beyond its capacity',
+    spec({ rebalance: { limits: { maxBrokerUtilizationPercent: 101 } } }),
+    ['spec.rebalance.limits.maxBrokerUtilizationPercent', 'should be less than or equal to 100'],
+  ],
+  [
     'a name too long for a label',
     { metadata: { name: 'a'.repeat(64), namespace } },
     ['metadata.name', 'at most 63 characters'],
@@ -360,7 +409,13 @@ describe('a policy', () => {
           backlog: 100,
         },
       },
-      placement: { rules: Array.from({ length: 16 }, (_, index) => ({ ...largestRule, name: `rule-${index}` })) },
+      placement: {
+        rules: Array.from({ length: 16 }, (_, index) => ({ ...largestRule, name: `rule-${'r'.repeat(50)}-${index}` })),
+        spread: Array.from({ length: 16 }, (_, index) => ({
+          ...largestSpread,
+          name: `spread-${'s'.repeat(50)}-${index}`,
+        })),
+      },
       rebalance: {
         aggressiveness: 'High',
         band: { abovePercent: 100, belowPercent: 1 },
@@ -374,6 +429,7 @@ describe('a policy', () => {
           topicCooldownSeconds: 0,
           minTopicAgeSeconds: 604_800,
           minActiveBrokers: 10_000,
+          maxBrokerUtilizationPercent: 100,
         },
         windows: Array.from({ length: 16 }, (_, index) => ({
           name: `window-${index}`,
@@ -729,6 +785,10 @@ function window(fields: Record<string, unknown>): Record<string, unknown> {
 
 function rule(fields: Record<string, unknown>): Record<string, unknown> {
   return spec({ placement: { rules: [{ ...payments, ...fields }] } });
+}
+
+function spread(fields: Record<string, unknown>): Record<string, unknown> {
+  return spec({ placement: { spread: [{ ...orders, ...fields }] } });
 }
 
 function failover(block: Record<string, unknown>): Record<string, unknown> {

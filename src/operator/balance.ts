@@ -62,7 +62,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
     const { rebalance } = spec;
     const picture = model.picture();
     const labels = picture.input.brokers.map((broker) => labelsOf(brokers.get(broker)));
-    const { input, options } = applyPolicy({
+    const { input, options, notes } = applyPolicy({
       snapshot: { ...picture, labels, ignored: [] },
       rebalance,
       ...(spec.placement !== undefined && { placement: spec.placement }),
@@ -85,7 +85,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
     made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: snapshot.now };
     const { moves, bounds, bindingConstraint, hash } = outcome.plan;
     const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
-    log.info({ policy, hash, ...facts, bindingConstraint }, 'made a plan');
+    log.info({ policy, hash, ...facts, bindingConstraint, ...(notes.length > 0 && { notes }) }, 'made a plan');
   }
 
   /** Whether the plan that there is still does: it is young, and the policy and the brokers are those that it was made for. */

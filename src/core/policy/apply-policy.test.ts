@@ -262,7 +262,7 @@ describe('spread rules', () => {
 
     const { input, options, notes } = applied({}, { ...snapshot, labels }, { placement: { spread: [zoned] } });
 
-    expect(input.spread).toMatchObject({ domains: ['no zone', 'a', 'b'], domainOf: Int32Array.of(1, 2, 0) });
+    expect(input.spread).toMatchObject({ domains: ['no zone', 'zone=a', 'zone=b'], domainOf: Int32Array.of(1, 2, 0) });
     expect(notes).toEqual(['brokers without the label zone: 1; they count as one domain']);
     const made = plan(input, options);
     expect(made.moves).toHaveLength(2);

@@ -57,7 +57,7 @@ describe('domains', () => {
 
     expect(domainsOf(rules, [{ zone: 'b' }, {}, { zone: 'a' }, { rack: '1' }])).toEqual({
       key: 'zone',
-      domains: ['no zone', 'a', 'b'],
+      domains: ['no zone', 'zone=a', 'zone=b'],
       domainOf: Int32Array.of(2, 0, 1, 0),
       unlabelled: 2,
     });

@@ -84,5 +84,10 @@ export function domainsOf(rules: readonly SpreadRuleSpec[], labels: readonly Lab
   if (key === undefined) return undefined;
   const { domainOf, domains } = domainsByLabel(labels, key);
   const unlabelled = labels.reduce((count, own) => count + Number(own[key] === undefined), 0);
-  return { key, domainOf, domains: domains.map((value) => (value === '' ? `no ${key}` : value)), unlabelled };
+  return {
+    key,
+    domainOf,
+    domains: domains.map((value) => (value === '' ? `no ${key}` : `${key}=${value}`)),
+    unlabelled,
+  };
 }
