@@ -29,10 +29,17 @@ export function createSpreadGroups(rules: readonly SpreadRuleSpec[]): SpreadGrou
   /** Of each rule by the name of the partitioned topic; '' where all topics of the rule are one group. */
   const byBase = rules.map(() => new Map<string, TopicGroup>());
   const overlaps = new Map<string, number>();
+  /** Partitions of a topic come one after the other: most of a million are found without a look into the map. */
+  let last: { readonly rule: SpreadRuleSpec; readonly base: string; readonly group: TopicGroup } | undefined;
 
   function groupOf(rule: SpreadRuleSpec, known: Map<string, TopicGroup>, base: string): TopicGroup {
-    const found = known.get(base);
-    if (found !== undefined) return found;
+    if (last?.rule === rule && last.base === base) return last.group;
+    const group = known.get(base) ?? createGroup(rule, known, base);
+    last = { rule, base, group };
+    return group;
+  }
+
+  function createGroup(rule: SpreadRuleSpec, known: Map<string, TopicGroup>, base: string): TopicGroup {
     const { name, maxPerBroker, maxPerDomain } = rule;
     const group = {
       index: groups.length,
