@@ -326,9 +326,10 @@ describe('the metrics, served over https', () => {
     const tls = { cert: readFileSync(join(TLS, 'server.crt')), key: readFileSync(join(TLS, 'server.key')) };
     // Each time one that remembers nothing.
     const read = async (token: string | undefined): Promise<string> => {
-      const port = await freePort('127.0.0.1');
+      // Of the suite's own address, which no connection of anybody else leaves from.
+      const port = await freePort(plane.address);
       const server = await startHttpServer({
-        host: '127.0.0.1',
+        host: plane.address,
         port,
         routes: { '/metrics': () => plain(200, 'figures') },
         tls,
@@ -365,7 +366,7 @@ function getOverTls(port: number, token: string | undefined): Promise<string> {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   return new Promise((resolve, reject) => {
     https
-      .get({ host: '127.0.0.1', port, path: '/metrics', headers, rejectUnauthorized: false }, (response) => {
+      .get({ host: plane.address, port, path: '/metrics', headers, rejectUnauthorized: false }, (response) => {
         let body = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => {
