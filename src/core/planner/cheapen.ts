@@ -20,7 +20,7 @@ import {
 } from './work.ts';
 
 /** Largest topics of the home that are weighed. */
-const DEPTH = 64;
+const DEPTH = 32;
 /** A millionth of a plain move, or of the cluster's traffic: less is no reason to choose another topic. */
 const LEAST_SAVING = 1e-6;
 
@@ -49,29 +49,32 @@ function cheapenBy(
   until: number,
 ): number {
   const { size } = candidates;
-  const weighed = new Map<number, number>();
+  // Where all moves cost the same, only what moves anyway can do the work of another for less.
+  const isUniform = priceOf === costOf && work.input.cost === undefined;
   let replaced = 0;
+  let versions: Int32Array | undefined;
   for (let before = -1; replaced > before; ) {
     before = replaced;
+    // What was weighed in vain need not be weighed again before one of its brokers has changed.
+    const known = versions;
+    const hasChanged = (broker: number): boolean => known === undefined || work.version[broker] !== known[broker];
+    versions = work.version.slice();
     const moved = movedTopics(work);
     const spare = moved.filter((topic) => canSpare(work, topic));
+    const spareAnew = spare.filter((topic) => hasChanged(work.owner[topic] as number));
     const dearestFirst = moved
       .filter((topic) => !wanted.has(topic))
       .map((topic) => ({ topic, price: priceOf(work, topic) }))
       .sort((a, b) => b.price - a.price || (size[a.topic] as number) - (size[b.topic] as number) || a.topic - b.topic);
-    for (const { topic } of dearestFirst) {
+    for (const { topic, price } of dearestFirst) {
       if (work.evaluations > until || isStopped(work)) return replaced;
       const home = work.home[topic] as number;
       const at = work.owner[topic] as number;
       if (at === home) continue;
-      const search: Search = { work, priceOf, topic, other: -1, saving: LEAST_SAVING };
-      // What was weighed in vain need not be weighed again before one of its brokers has changed.
-      const versions = (work.version[home] as number) + (work.version[at] as number);
-      if (weighed.get(topic) !== versions) {
-        for (const other of members(work, candidates, home, DEPTH)) weigh(search, other);
-        weighed.set(topic, versions);
-      }
-      if (canReturn(work, topic)) for (const other of spare) weigh(search, other);
+      const search: Search = { work, priceOf, topic, price, other: -1, saving: LEAST_SAVING };
+      const isAnew = hasChanged(home) || hasChanged(at);
+      if (isAnew) weighAll(search, isUniform ? work.arrivals[home] : members(work, candidates, home, DEPTH));
+      if (canReturn(work, topic)) weighAll(search, isAnew ? spare : spareAnew);
       if (search.other < 0) continue;
       assign(work, topic, home);
       assign(work, search.other, at);
@@ -85,9 +88,14 @@ interface Search {
   readonly work: Work;
   readonly priceOf: Price;
   readonly topic: number;
+  readonly price: number;
   /** The topic that does the work of `topic` for least, −1 = none. */
   other: number;
   saving: number;
+}
+
+function weighAll(search: Search, others: Iterable<number> = []): void {
+  for (const other of others) weigh(search, other);
 }
 
 /** Whether the topic's broker is no worse without it. */
@@ -105,14 +113,14 @@ function canReturn(work: Work, topic: number): boolean {
 
 /** Weighs that `topic` goes home and `other` to where it was: cheaper, no worse for the brokers, and against no hard rule. */
 function weigh(search: Search, other: number): void {
-  const { work, priceOf, topic } = search;
+  const { work, priceOf, topic, price } = search;
   const home = work.home[topic] as number;
   const at = work.owner[topic] as number;
   const from = work.owner[other] as number;
   if (other === topic || from === at) return;
   const otherHome = work.home[other];
   const added = priceOf(work, other) * (Number(at !== otherHome) - Number(from !== otherHome));
-  const saving = priceOf(work, topic) - added;
+  const saving = price - added;
   if (saving <= search.saving) return;
 
   const leaving = from === home ? other : -1;

@@ -204,8 +204,9 @@ export function costOf(work: Work, topic: number): number {
 /** `costOf` and the share of the cluster's traffic that the topic has: all traffic together counts as much as one plain move. */
 export function priceOf(work: Work, topic: number): number {
   let price = costOf(work, topic);
-  for (const resource of work.input.traffic ?? []) {
-    price += (work.input.loads[topic * work.width + resource] as number) * (work.trafficScale[resource] as number);
+  if (work.input.traffic === undefined) return price;
+  for (let resource = 0, at = topic * work.width; resource < work.width; resource++, at++) {
+    price += (work.input.loads[at] as number) * (work.trafficScale[resource] as number);
   }
   return price;
 }
