@@ -124,12 +124,7 @@ export function reportPlan({ input, plan, waves, mode, band, notes, nowMs, loadM
       movedPercent: rounded(movedPercent),
     })),
     heldBack: countHeldBack(input),
-    blocked: plan.blocked.map(({ topic, wanted, because }) => ({
-      topic: topicName(input, topic),
-      wanted,
-      ...ruleOf(input, topic, wanted),
-      because,
-    })),
+    blocked: plan.blocked.map(({ topic, ...why }) => ({ topic: topicName(input, topic), ...why })),
     furthest: furthestBrokers(input, plan),
     notes,
     hash: plan.hash,

@@ -201,6 +201,17 @@ describe('an imbalanced cluster', () => {
     expect(status.skipped?.reduce((sum, { count }) => sum + count, 0)).toBe(120);
   });
 
+  it('names the rule that topics are against and that no broker satisfies', () => {
+    const nowhere = { name: 'payments', allowed: Uint8Array.of(0, 0) };
+    const two = at(80, 40);
+    const of = Int32Array.from(two.topics, (topic) => (topic === '/d/b0-0' ? 0 : -1));
+    const input = { ...two, placement: { of, rules: [nowhere] } };
+
+    expect(summaryOf({ input }).status.skipped).toEqual([
+      { reason: 'rule payments: no broker takes it: 1 NotAllowed', count: 1, examples: ['/d/b0-0'] },
+    ]);
+  });
+
   it('shows the resource that is worst', () => {
     const input = clusterOf(['cpu', 'memory', 'networkIn'], {
       b0: topicsOf('/d/a', 50, [1, 1.6, 1]),

@@ -183,7 +183,9 @@ function skippedBy({ plan, input }: Made): NonNullable<PlanStatus['skipped']> {
     const code = immovable.of[topic] as number;
     if (code > 0) add(immovable.reasons[code - 1] ?? '', topic);
   }
-  for (const { topic, because } of plan.blocked) if ((immovable?.of[topic] ?? 0) === 0) add(because, topic);
+  for (const { topic, rule, because } of plan.blocked) {
+    if ((immovable?.of[topic] ?? 0) === 0) add(rule === undefined ? because : `rule ${rule}: ${because}`, topic);
+  }
   return [...byReason]
     .map(([reason, { count, examples }]) => ({ reason: reason.slice(0, 256), count, examples }))
     .sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1))

@@ -112,6 +112,8 @@ export interface PlanBounds {
 export interface Blocked {
   readonly topic: number;
   readonly wanted: 'Drain' | 'NotAllowed' | 'Spread';
+  /** The name of the policy's rule, of `NotAllowed` and `Spread`. */
+  readonly rule?: string;
   readonly because: string;
 }
 

@@ -13,7 +13,15 @@ import { cheapen } from './cheapen.ts';
 import { balanceFigures, loadsAfter } from './figures.ts';
 import { type Forced, placeForced, refusedEverywhere } from './forced.ts';
 import { contentHash } from './hash.ts';
-import { BrokerRole, type Move, type MoveReason, type Plan, type PlannerInput, type PlanOptions } from './input.ts';
+import {
+  type Blocked,
+  BrokerRole,
+  type Move,
+  type MoveReason,
+  type Plan,
+  type PlannerInput,
+  type PlanOptions,
+} from './input.ts';
 import { largestLoads } from './largest-loads.ts';
 import { moveBounds, type Reached } from './move-bounds.ts';
 import { type Ordered, orderMoves } from './order.ts';
@@ -117,7 +125,7 @@ function describePlan(work: Work, forced: Forced, ordered: Ordered, stats: Plan[
       moves: least > 0 ? moves.length / least - 1 : 0,
     },
     bindingConstraint: bindingConstraint(work, forced, ordered, floors),
-    blocked: forced.blocked,
+    blocked: forced.blocked.map((blocked) => withRule(input, blocked)),
     hash: contentHash(
       moves.map(({ topic, from, to }) => `${input.topics[topic]}\t${input.brokers[from]}\t${input.brokers[to]}`),
     ),
@@ -144,6 +152,11 @@ function reachedBands(work: Work): readonly Reached[] {
   }
   const widened = { high, low, exempt: 0 };
   return exempt === 0 ? [widened] : [widened, { high: work.high, low: work.low, exempt }];
+}
+
+function withRule(input: PlannerInput, { topic, wanted, because }: Blocked): Blocked {
+  const rule = ruleName(input, topic, wanted);
+  return { topic, wanted, ...(rule !== undefined && { rule }), because };
 }
 
 function describeMove(work: Work, forced: Forced, topic: number): Move {

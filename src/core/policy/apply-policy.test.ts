@@ -266,7 +266,7 @@ describe('spread rules', () => {
     expect(notes).toEqual(['brokers without the label zone: 1; they count as one domain']);
     const made = plan(input, options);
     expect(made.moves).toHaveLength(2);
-    expect(made.blocked).toEqual([expect.objectContaining({ wanted: 'Spread' })]);
+    expect(made.blocked).toEqual([expect.objectContaining({ wanted: 'Spread', rule: 'orders for /shop/orders' })]);
     expect(made.bindingConstraint).toMatch(
       /^topic \/shop\/orders-part-\d cannot leave broker b0 \(Spread, rule orders for \/shop\/orders\): no broker takes it/,
     );
