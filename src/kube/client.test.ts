@@ -5,8 +5,6 @@ import { type FakeApiServer, type Fault, startFakeApiServer } from './fake-api-s
 
 const RESOURCE = { group: 'test', version: 'v1', plural: 'things', namespaced: true };
 const REF = { namespace: 'n', name: 'a' };
-// For a machine that is busy with other things; who waits in vain waits for an error.
-vi.setConfig({ testTimeout: 60_000 });
 const PATIENCE = { timeout: 30_000 };
 
 let server: FakeApiServer<KubeObject>;

@@ -7,8 +7,6 @@ import { type FakeApiServer, startFakeApiServer } from './fake-api-server.ts';
 
 const LEASE = { namespace: 'n', name: 'operator' };
 const SECOND = 1000;
-// For a machine that is busy with other things; who waits in vain waits for an error.
-vi.setConfig({ testTimeout: 60_000 });
 const PATIENCE = { timeout: 30_000, interval: 2 };
 
 let server: FakeApiServer<Lease>;

@@ -14,8 +14,6 @@ function thing(name: string, value: number): Thing {
   return { metadata: { name, namespace: 'n' }, value };
 }
 
-// For a machine that is busy with other things; who waits in vain waits for an error.
-vi.setConfig({ testTimeout: 60_000 });
 const PATIENCE = { timeout: 30_000 };
 
 let server: FakeApiServer<Thing>;

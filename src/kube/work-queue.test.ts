@@ -2,8 +2,6 @@ import { describe, expect, it, vi } from 'vitest';
 import { createWorkQueue, type Next } from './work-queue.ts';
 
 const FORGET: Next = { kind: 'forget' };
-// For a machine that is busy with other things; who waits in vain waits for an error.
-vi.setConfig({ testTimeout: 60_000 });
 const PATIENCE = { timeout: 30_000 };
 const FAILED: Next = { kind: 'retry', error: new Error('no') };
 

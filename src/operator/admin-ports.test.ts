@@ -6,9 +6,6 @@ import { type AdminProberOptions, startAdminProber } from './admin-ports.ts';
 const TICK_MS = 100;
 const MINUTE_MS = 60_000;
 
-// For a machine that is busy with other things.
-vi.setConfig({ testTimeout: 60_000 });
-
 let clock: number;
 let prober: { stop(): void } | undefined;
 let answered: string[];

@@ -11,9 +11,6 @@ import { type AgentPuller, type AgentPullerOptions, startAgentPuller } from './a
 const INTERVAL_MS = 1000;
 const TICK_MS = 20;
 
-// For a machine that is busy with other things.
-vi.setConfig({ testTimeout: 60_000 });
-
 interface Asked {
   readonly podUID: string;
   readonly at: number;
