@@ -97,4 +97,24 @@ describe('a plan', () => {
       expect(trafficOf(careful)).toBeLessThan(trafficOf(plain));
     }
   });
+
+  it('reaches the band although the way there is not the cheapest at each step', () => {
+    // One of ten thousand random clusters: heeding costs at each step ends outside the band.
+    const input = clusterOf(
+      ['cpu', 'memory', 'networkIn'],
+      {
+        b0: { t3: [2.348, 0.15, 0.673], t10: [1.038, 0.443, 4.555] },
+        b1: { t2: [0.252, 0.851, 1.365], t5: [1.894, 0.886, 0.539], t6: [0.532, 0.91, 1.127] },
+        b2: { t0: [1.444, 0.528, 1.093], t1: [1.99, 0.665, 1.833], t7: [2.654, 0.457, 0.607] },
+        b3: { t4: [0.854, 0.734, 1.711], t8: [0.98, 2.056, 1.117], t9: [0.968, 2.523, 0.607] },
+      },
+      { b0: [10, 10, 10], b1: [10, 20, 20], b2: [10, 10, 20], b3: [10, 10, 10] },
+    );
+    const cost = costs(input, { t1: 5, t4: 7, t6: 12, t9: 2 });
+
+    const made = plan({ ...input, cost, traffic: [2] }, { band: { above: 0.2939, below: 0.2939 } });
+
+    expect(made.inBand).toBe(true);
+    expect(made.cost).toBeGreaterThan(made.moves.length);
+  });
 });

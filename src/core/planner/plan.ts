@@ -55,6 +55,21 @@ const CHEAPEN_LIMIT = 2_000_000;
 
 /** Plans. Takes the input as it is: `readSnapshot` and the operator's gathering check it. */
 export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
+  const attempt = search(input, options);
+  const { work, forced, stats } = regardlessOfCost(attempt) ?? attempt;
+  const stopped = isStopped(work);
+  const ordered = orderMoves(work, forced.wanted);
+  return describePlan(work, forced, ordered, { ...stats, evaluations: work.evaluations, stopped });
+}
+
+interface Attempt {
+  readonly work: Work;
+  readonly candidates: Candidates;
+  readonly forced: Forced;
+  readonly stats: Pick<Plan['stats'], 'shed' | 'repaired' | 'pruned' | 'replaced'>;
+}
+
+function search(input: PlannerInput, options: PlanOptions): Attempt {
   const work = createWork(input, options);
   const candidates = createCandidates(work);
   relaxLow(work, candidates);
@@ -79,16 +94,22 @@ export function plan(input: PlannerInput, options: PlanOptions = {}): Plan {
     );
     replaced = cheapen(work, candidates, forced.wanted, work.evaluations + CHEAPEN_LIMIT);
   }
-  const stopped = isStopped(work);
-  const ordered = orderMoves(work, forced.wanted);
-  return describePlan(work, forced, ordered, {
-    evaluations: work.evaluations,
-    shed,
-    repaired,
-    pruned,
-    replaced,
-    stopped,
-  });
+  return { work, candidates, forced, stats: { shed, repaired, pruned, replaced } };
+}
+
+/** The band comes before what it costs: where heeding costs has led past it, another attempt that does not, if that one reaches it. */
+function regardlessOfCost({ work }: Attempt): Attempt | undefined {
+  const { input, options } = work;
+  const { cost, ...plain } = input;
+  if (cost === undefined || options.mode === 'Drain' || isInBand(work) || isStopped(work)) return undefined;
+  const floors = balanceBounds(work, largestLoads(work));
+  if (floors.some(({ level }, resource) => level > (work.high[resource] as number))) return undefined;
+  const attempt = search(plain, options);
+  if (!isInBand(attempt.work)) return undefined;
+  const priced = { ...attempt.work, input, evaluations: work.evaluations + attempt.work.evaluations };
+  const until = priced.evaluations + CHEAPEN_LIMIT;
+  const replaced = attempt.stats.replaced + cheapen(priced, attempt.candidates, attempt.forced.wanted, until);
+  return { ...attempt, work: priced, stats: { ...attempt.stats, replaced } };
 }
 
 function shedAndPlace(work: Work, candidates: Candidates): number {
