@@ -1,6 +1,7 @@
 /** The same cluster, listed in any order, has the same plan. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { clusterOf } from './cluster-builder.ts';
 import { BrokerRole, type Plan, type PlannerInput } from './input.ts';
 import { planInNameOrder } from './name-order.ts';
 
@@ -120,5 +121,14 @@ describe('a plan', () => {
       { numRuns: 200 },
     );
     expect(moves).toBeGreaterThan(200);
+  });
+
+  it('heeds all that its input says, also the traffic of topics', () => {
+    const alike = { b1: { d: [10, 1] }, b0: { c: [10, 1.01], b: [10, 1], a: [10, 1.02] } };
+    const input = { ...clusterOf(['cpu', 'networkIn'], alike), traffic: [1] };
+
+    const { moves } = planInNameOrder(input, { band: { above: 0.1, below: 0.1 } });
+
+    expect(moves.map(({ topic }) => input.topics[topic])).toEqual(['b']);
   });
 });

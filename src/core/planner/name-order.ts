@@ -48,7 +48,7 @@ function placesIn(order: Int32Array): Int32Array {
 }
 
 function ordered(input: PlannerInput, brokers: Int32Array, topics: Int32Array, placeOf: Int32Array): PlannerInput {
-  const { background, immovable, cost, placement, spread, roles } = input;
+  const { background, immovable, cost, traffic, placement, spread, roles } = input;
   const width = input.resources.length;
   return {
     resources: input.resources,
@@ -62,6 +62,7 @@ function ordered(input: PlannerInput, brokers: Int32Array, topics: Int32Array, p
       immovable: { ...immovable, of: picked(immovable.of, new Uint8Array(topics.length), topics) },
     }),
     ...(cost !== undefined && { cost: rows(cost, topics, 1) }),
+    ...(traffic !== undefined && { traffic }),
     ...(placement !== undefined && {
       placement: {
         of: picked(placement.of, new Int32Array(topics.length), topics),

@@ -23,6 +23,7 @@ const caseArbitrary: fc.Arbitrary<Case> = fc
     immovable: fc.boolean(),
     background: fc.boolean(),
     roles: fc.boolean(),
+    traffic: fc.boolean(),
   })
   .chain((shape) => {
     const { brokers, topics, width } = shape;
@@ -77,6 +78,7 @@ const caseArbitrary: fc.Arbitrary<Case> = fc
               },
             }),
             ...(shape.roles && { roles: Uint8Array.from(made.roles) }),
+            ...(shape.traffic && { traffic: [0] }),
           }),
         ),
       options: fc.record(
