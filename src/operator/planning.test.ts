@@ -101,6 +101,22 @@ describe('a plan that is no longer wanted', () => {
     expect(await planning.plan(small(), PATIENT)).toMatchObject({ kind: 'Planned' });
   });
 
+  it('is not waited for, and its answer is taken for no other', async () => {
+    const made = createPlanning();
+    planning = made;
+    const controller = new AbortController();
+    // The thread runs then.
+    await made.plan(small(), PATIENT);
+    const running = made.plan(skewedCluster(100, 10_000, 4, 42), { ...PATIENT, signal: controller.signal });
+    await new Promise((resolve) => setImmediate(resolve));
+
+    controller.abort();
+    const next = made.plan(small(), PATIENT);
+
+    expect(await running).toEqual({ kind: 'Cancelled' });
+    expect(await next).toMatchObject({ kind: 'Planned', plan: { hash: planInNameOrder(small()).hash } });
+  });
+
   it('fails once planning is closed', async () => {
     planning = createPlanning();
     const running = planning.plan(skewedCluster(300, 30_000, 4, 42), PATIENT);

@@ -95,15 +95,20 @@ export function createPlanning({ memoryBytes = availableMemory(), graceMs = 5_00
         signal?.removeEventListener('abort', cancel);
         thread.off('message', onAnswer).off('error', onError).off('exit', onExit);
         thread.unref();
-        resolve(signal?.aborted ? { kind: 'Cancelled' } : outcome);
+        resolve(outcome);
       };
-      const onAnswer = ({ plan, planMs }: PlanningAnswer): void => end({ kind: 'Planned', plan, planMs });
+      const onAnswer = (answer: PlanningAnswer): void => {
+        // That of a plan that was cancelled comes, too.
+        if (answer.id === id) end({ kind: 'Planned', plan: answer.plan, planMs: answer.planMs });
+      };
       const onError = (error: Error): void => end(toFailure(error));
       const onExit = (code: number): void => {
         end({ kind: 'Failed', problem: closed ? CLOSED : `the planner's thread ended with ${code}` });
       };
+      // Who ends waits for nothing: the thread, which looks now and then, comes to an end by itself.
       const cancel = (): void => {
         Atomics.store(cancelled, 0, id);
+        end({ kind: 'Cancelled' });
       };
       const timer = setTimeout(() => {
         if (worker === thread) worker = undefined;
