@@ -34,6 +34,7 @@ interface Room {
 
 export function createSpreadRoom({ metadata, brokers, candidates, groups }: SpreadFacts): SpreadRoom {
   const { topicNumbers } = metadata;
+  groups.follow(topicNumbers);
   const rooms = new Map<TopicGroup, Room>();
   const candidateOf = new Map(candidates.map((broker, index) => [broker, index]));
   const domainsBy = new Map<string, readonly string[]>();
@@ -48,7 +49,7 @@ export function createSpreadRoom({ metadata, brokers, candidates, groups }: Spre
     domainsBy.set(label, domains);
     const free = new Uint8Array(candidates.length).fill(1);
     const room = { group, free, counts: new Int32Array(candidates.length), domains, inDomain: new Map() };
-    for (const number of groups.membersOf(group, topicNumbers)) {
+    for (const number of groups.membersOf(group)) {
       for (const owner of ownersOf(number)) {
         // What a dead broker had is elsewhere soon, and is counted there.
         if (brokers.get(owner)?.liveness.state !== 'Live') continue;

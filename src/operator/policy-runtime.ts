@@ -273,6 +273,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     mustLook = false;
     // A follower looks as well: its memory is warm.
     const { snapshot, brokers } = look(current);
+    groups.follow(current.topicNumbers);
     lookedAt = performance.now();
     const mayAct = leads && etcdError === undefined && authority.mayAct(snapshot.now);
     const decisions = mayAct ? decideAssignments(snapshot, brokers, { ...spec, groups }) : [];

@@ -4,35 +4,56 @@ import type { TopicNumbers } from '../snapshot.ts';
 import { createSpreadGroups, type TopicGroup } from './spread.ts';
 
 export interface TopicGroups {
+  /**
+   * Takes in the topics that have come since. To be called once per round, before anything is asked: when topics have got other numbers, all
+   * groups are found anew, and those of before mean nothing.
+   */
+  follow(numbers: TopicNumbers): void;
   /** Undefined where no rule says anything of the topic. */
   groupOf(topic: string): TopicGroup | undefined;
-  /** Numbers of all topics of the group, those that are gone among them. */
-  membersOf(group: TopicGroup, numbers: TopicNumbers): readonly number[];
+  /** Numbers of all topics of the group that were taken in, those that are gone among them. */
+  membersOf(group: TopicGroup): Iterable<number>;
 }
+
+const NONE = -1;
 
 /** For one policy, as long as its rules stay. */
 export function createTopicGroups(rules: readonly SpreadRuleSpec[]): TopicGroups {
-  const groups = createSpreadGroups(rules);
+  let groups = createSpreadGroups(rules);
   let table: object | undefined;
   let seen = 0;
-  let members: number[][] = [];
+  /** Lists in one array, since there may be a group for every few topics: per group its latest topic, per topic the one before it. */
+  let latest: number[] = [];
+  let before = new Int32Array(0);
+
+  function takeIn(number: number, topic: string): void {
+    const group = groups.of(topic);
+    if (group === undefined) return;
+    before[number] = latest[group.index] ?? NONE;
+    latest[group.index] = number;
+  }
 
   return {
-    groupOf: groups.of,
-    membersOf({ index }, numbers) {
+    follow(numbers) {
+      if (rules.length === 0) return;
       if (numbers.table !== table) {
+        // Groups whose topics are all gone are given up with the numbers: names come and go as long as the operator runs.
+        groups = createSpreadGroups(rules);
         table = numbers.table;
         seen = 0;
-        members = [];
+        latest = [];
+        before = new Int32Array(0);
       }
-      for (; seen < numbers.size; seen++) {
-        const group = groups.of(numbers.nameOf(seen));
-        if (group === undefined) continue;
-        const own = members[group.index] ?? [];
-        members[group.index] = own;
-        own.push(seen);
+      if (numbers.size > before.length) {
+        const longer = new Int32Array(Math.max(numbers.size, 2 * before.length));
+        longer.set(before);
+        before = longer;
       }
-      return members[index] ?? [];
+      for (; seen < numbers.size; seen++) takeIn(seen, numbers.nameOf(seen));
+    },
+    groupOf: (topic) => groups.of(topic),
+    *membersOf({ index }) {
+      for (let number = latest[index] ?? NONE; number !== NONE; number = before[number] ?? NONE) yield number;
     },
   };
 }
