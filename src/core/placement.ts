@@ -49,10 +49,20 @@ export function createPlacement(
   const room = createSpreadRoom({ metadata: snapshot.metadata, brokers, candidates: ids, groups });
   const refusals = new Map<number, RuledOut>();
 
+  /** The candidates, least loaded first. */
+  const order = Int32Array.from(candidates.keys()).sort(inOrder);
+
+  function inOrder(left: number, right: number): number {
+    return left === right ? 0 : compareScored(candidates[left] as Scored, candidates[right] as Scored);
+  }
+
   function count(at: number, { input }: Scored): void {
     const next = scorer.withTopic(input);
     candidates[at] = { input: next, score: scorer.score(next) };
-    if (scorer.isFitting(next)) return;
+    if (scorer.isFitting(next)) {
+      moveInOrder(at);
+      return;
+    }
     scorer = createScorer(
       ranking,
       candidates.map((candidate) => candidate.input),
@@ -60,20 +70,30 @@ export function createPlacement(
     for (const [index, candidate] of candidates.entries()) {
       candidates[index] = { ...candidate, score: scorer.score(candidate.input) };
     }
+    order.sort(inOrder);
+  }
+
+  /** The others are in order already. */
+  function moveInOrder(at: number): void {
+    const from = order.indexOf(at);
+    order.copyWithin(from, from + 1);
+    let low = 0;
+    let high = order.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (inOrder(order[middle] as number, at) < 0) low = middle + 1;
+      else high = middle;
+    }
+    order.copyWithin(low + 1, low);
+    order[low] = at;
   }
 
   /** Among the brokers that both masks allow. */
   function leastLoaded(avoid: ReadonlySet<string>, mask?: Uint8Array, other?: Uint8Array): number | undefined {
-    let best: number | undefined;
-    let leader: Scored | undefined;
-    for (let index = 0; index < candidates.length; index++) {
-      const candidate = candidates[index] as Scored;
-      if (mask?.[index] === 0 || other?.[index] === 0 || avoid.has(candidate.input.broker)) continue;
-      if (leader !== undefined && compareScored(candidate, leader) > 0) continue;
-      best = index;
-      leader = candidate;
+    for (const index of order) {
+      if (mask?.[index] !== 0 && other?.[index] !== 0 && !avoid.has(ids[index] as string)) return index;
     }
-    return best;
+    return undefined;
   }
 
   function choose(topic: string, avoid: ReadonlySet<string>, wanted: string | undefined): number | undefined {
