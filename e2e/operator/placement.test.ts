@@ -118,7 +118,7 @@ describe('a spread rule', () => {
       message: '1 NoBrokerAllowed, for example /default/orders-part-',
     });
 
-    expect(served.message).toContain('rule orders for /default/orders allows 1 to a broker, and no broker that takes');
+    expect(served.message).toContain('rule orders for /default/orders allows 1 to a broker, and no broker that may');
     const owners = partitions.flatMap((topic) => liveOwner(cluster(), topic) ?? []);
     expect(owners).toHaveLength(3);
     expect(new Set(owners).size).toBe(3);

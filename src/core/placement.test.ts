@@ -323,9 +323,9 @@ describe('a topic without an owner stays apart from others', () => {
   const orders: SpreadRuleSpec = { name: 'orders', topicPatterns: ['/shop/*'], maxPerBroker: 1 };
   const part = (index: number) => `/shop/orders-part-${index}`;
 
-  function under(rule: SpreadRuleSpec, parts: SnapshotParts = {}) {
+  function under(rule: SpreadRuleSpec, parts: SnapshotParts = {}, rules: PlacementSpec['rules'] = []) {
     const snapshot = buildSnapshot({ pods, brokers, ...parts });
-    const placement: PlacementSpec = { spread: [rule] };
+    const placement: PlacementSpec = { rules, spread: [rule] };
     return createPlacement(snapshot, judgeBrokers(snapshot), { ranking: { algorithm: 'DanubeFair' }, placement });
   }
 
@@ -339,7 +339,7 @@ describe('a topic without an owner stays apart from others', () => {
     expect(placement.ruledOut(part(3), NOBODY)).toEqual({
       rule: 'orders',
       message:
-        'rule orders for /shop/orders allows 1 to a broker, and no broker that takes topics has room for one more; ' +
+        'rule orders for /shop/orders allows 1 to a broker, and no broker that may take it has room for one more; ' +
         'start a broker, raise the limit in spec.placement.spread, or set its whenUnsatisfiable to AssignAnyway',
     });
   });
@@ -361,6 +361,33 @@ describe('a topic without an owner stays apart from others', () => {
 
     expect(chosen).toEqual(['1', '3', undefined]);
     expect(placement.ruledOut(part(2), NOBODY)?.message).toContain('allows 1 to a broker and 1 to a value of zone');
+  });
+
+  it('where the brokers lack the label, which makes them one domain, that is said: it is easily taken for a label of nodes', () => {
+    const zoned = { ...orders, topologyKey: 'topology.kubernetes.io/zone', maxPerDomain: 1 };
+    const placement = under(zoned, { topics: [{ name: part(0), owners: ['1'] }] });
+
+    expect(placement.place(part(1), NOBODY)).toBeUndefined();
+    expect(placement.ruledOut(part(1), NOBODY)?.message).toBe(
+      'rule orders for /shop/orders allows 1 to a broker and 1 to a value of topology.kubernetes.io/zone, and no broker that may take it ' +
+        'has room for one more; 3 of these 3 brokers have no label topology.kubernetes.io/zone on their Pods and count as one domain; ' +
+        'put the label topology.kubernetes.io/zone on the broker Pods, start a broker, raise the limit in spec.placement.spread, or set its ' +
+        'whenUnsatisfiable to AssignAnyway',
+    );
+  });
+
+  it('where other brokers would have room, the rule that keeps the topic from them is named, too', () => {
+    const inB = { name: 'in-b', topicPatterns: ['/shop/*'], brokerSelector: { matchLabels: { zone: 'b' } } };
+    const placement = under(orders, { topics: [{ name: part(0), owners: ['3'] }] }, [inB]);
+
+    expect(placement.place(part(1), NOBODY)).toBeUndefined();
+    expect(placement.ruledOut(part(1), NOBODY)).toEqual({
+      rule: 'in-b and orders',
+      message:
+        'rule orders for /shop/orders allows 1 to a broker, and no broker that may take it has room for one more ' +
+        '(rule in-b allows only those with the label zone=b); start a broker with the label zone=b, raise the limit in ' +
+        'spec.placement.spread, or set its whenUnsatisfiable to AssignAnyway',
+    });
   });
 
   it('all topics of a rule, if it says so', () => {

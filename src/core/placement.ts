@@ -7,7 +7,7 @@ import type { EffectiveRanking } from '../api/ranking.ts';
 import type { PlacementSpec } from '../api/rebalance.ts';
 import { judgeAgent } from './agent-judgement.ts';
 import type { BrokerFacts } from './brokers.ts';
-import { compileRules, labelsOf, rulesOnBrokers } from './policy/placement-rules.ts';
+import { type Combination, compileRules, labelsOf, rulesOnBrokers } from './policy/placement-rules.ts';
 import { createTopicGroups, type TopicGroups } from './policy/topic-groups.ts';
 import { compareScored, type Scored } from './rank-order.ts';
 import { createScorer, type Levels, type RankingInput } from './ranking.ts';
@@ -47,7 +47,9 @@ export function createPlacement(
   const ids = accepting.map(({ id }) => id);
   const onBrokers = rulesOnBrokers(compileRules(rules), { labels: accepting.map(labelsOf), takes: () => true });
   const room = createSpreadRoom({ metadata: snapshot.metadata, brokers, candidates: ids, groups });
-  const refusals = new Map<number, RuledOut>();
+  // Thousands of topics may wait, and are looked at again and again: what is said of them is found once for all that are alike.
+  const allowedOf = new Map<Combination | undefined, readonly BrokerFacts[]>();
+  const refusals = new Map<string, RuledOut>();
 
   /** The candidates, least loaded first. */
   const order = Int32Array.from(candidates.keys()).sort(inOrder);
@@ -107,6 +109,12 @@ export function createPlacement(
     return leastLoaded(avoid, fewest);
   }
 
+  function allowedBy(combination: Combination | undefined): readonly BrokerFacts[] {
+    const known = allowedOf.get(combination) ?? accepting.filter((_, at) => combination?.allowed[at] !== 0);
+    allowedOf.set(combination, known);
+    return known;
+  }
+
   return {
     place(topic, avoid, wanted) {
       const best = choose(topic, avoid, wanted);
@@ -120,19 +128,23 @@ export function createPlacement(
     note: room.count,
 
     ruledOut(topic, avoid) {
-      const { index = -1, required = [], allowed } = onBrokers.of(topic) ?? {};
-      const known = refusals.get(index);
-      if (known !== undefined) return known;
+      const combination = onBrokers.of(topic);
+      const { required = [] } = combination ?? {};
       if (ids.every((id) => avoid.has(id))) return undefined;
-      const own = ids.filter((_, at) => allowed?.[at] !== 0);
-      if (own.some((id) => !avoid.has(id))) {
-        const group = groups.groupOf(topic);
-        return group && tooClose(group);
-      }
-      if (own.length > 0) return onlyAvoided(required, own);
-      const refusal = nobodyAllowed(required, snapshot.pods);
-      refusals.set(index, refusal);
-      return refusal;
+      const own = allowedBy(combination);
+      if (own.length > 0 && own.every(({ id }) => avoid.has(id)))
+        return onlyAvoided(
+          required,
+          own.map(({ id }) => id),
+        );
+      const group = own.length > 0 ? groups.groupOf(topic) : undefined;
+      if (own.length > 0 && group === undefined) return undefined;
+      const key = `${combination?.index} ${group?.index}`;
+      const known =
+        refusals.get(key) ??
+        (group ? tooClose(group, required, own.map(labelsOf)) : nobodyAllowed(required, snapshot.pods));
+      refusals.set(key, known);
+      return known;
     },
   };
 }

@@ -1,5 +1,6 @@
 /** Why a policy's rules leave a topic without a broker, for the person whom it wakes: the rule, what it asks for, and what to do. */
 import type { PlacementRuleSpec } from '../api/rebalance.ts';
+import type { Labels } from './policy/placement-rules.ts';
 import type { TopicGroup } from './policy/spread.ts';
 import type { BrokerPod } from './snapshot.ts';
 
@@ -31,23 +32,49 @@ export function onlyAvoided(required: Required, brokers: readonly string[]): Rul
   return ruledOut(required, `${why}; ${remedy(wantedLabels(required))}`);
 }
 
-/** Every broker that the topic could go to has as many of its group as it may, or its domain has. */
-export function tooClose({ name, rule, maxPerBroker, maxPerDomain }: TopicGroup): RuledOut {
+/**
+ * Every broker that the topic could go to has as many of its group as it may, or its domain has. `labels` are those of the brokers that the
+ * required rules allow.
+ */
+export function tooClose(
+  { name, rule, maxPerBroker, maxPerDomain }: TopicGroup,
+  required: Required,
+  labels: readonly Labels[],
+): RuledOut {
+  const { topologyKey = '' } = rule;
   const limits = [
     ...(maxPerBroker === undefined ? [] : [`${maxPerBroker} to a broker`]),
-    ...(maxPerDomain === undefined ? [] : [`${maxPerDomain} to a value of ${rule.topologyKey}`]),
+    ...(maxPerDomain === undefined ? [] : [`${maxPerDomain} to a value of ${topologyKey}`]),
+  ];
+  const others =
+    required.length === 0
+      ? ''
+      : ` (rule ${namesOf(required)} allows only those with ${labelText(wantedLabels(required))})`;
+  // Easily missed: what Kubernetes calls a zone is a label of nodes, and not of the Pods on them.
+  const unlabelled = maxPerDomain === undefined ? 0 : labels.filter((own) => own[topologyKey] === undefined).length;
+  const counted =
+    unlabelled === 0
+      ? ''
+      : `; ${unlabelled} of these ${labels.length} brokers have no label ${topologyKey} on their Pods and count as one domain`;
+  const remedies = [
+    ...(unlabelled === 0 ? [] : [`put the label ${topologyKey} on the broker Pods`]),
+    required.length === 0 ? 'start a broker' : `start a broker with ${labelText(wantedLabels(required))}`,
+    'raise the limit in spec.placement.spread',
+    'or set its whenUnsatisfiable to AssignAnyway',
   ];
   return {
-    rule: rule.name,
-    message:
-      `rule ${name} allows ${limits.join(' and ')}, and no broker that takes topics has room for one more; ` +
-      'start a broker, raise the limit in spec.placement.spread, or set its whenUnsatisfiable to AssignAnyway',
+    rule: namesOf([...required, rule]),
+    message: `rule ${name} allows ${limits.join(' and ')}, and no broker that may take it has room for one more${others}${counted}; ${remedies.join(', ')}`,
   };
 }
 
 function ruledOut(required: Required, why: string): RuledOut {
-  const rule = required.map(({ name }) => name).join(' and ');
+  const rule = namesOf(required);
   return { rule, message: `rule ${rule} ${why}` };
+}
+
+function namesOf(rules: readonly { readonly name: string }[]): string {
+  return rules.map(({ name }) => name).join(' and ');
 }
 
 function remedy(labels: readonly Label[]): string {
