@@ -61,6 +61,23 @@ async function shortSleep(ms: number, signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await delay(Math.min(ms, 5));
 }
 
+/** One that never gets warm; `looks` resolves when it has looked whether it may take the Lease. */
+function coldCandidate(identity: string): Election & { looks(): Promise<void> } {
+  let waits = 0;
+  const sleep = (ms: number, signal: AbortSignal) => {
+    waits += 1;
+    return shortSleep(ms, signal);
+  };
+  const election = candidate(identity, { isWarm: () => false, sleep });
+  return {
+    ...election,
+    looks() {
+      const before = waits;
+      return until(() => waits >= before + 3);
+    },
+  };
+}
+
 /** Sleeps by the test's clock. */
 function sleepByClock() {
   const sleepers = new Set<{ readonly until: number; readonly wake: () => void }>();
@@ -143,6 +160,49 @@ describe('a Lease that nobody holds', () => {
     await until(() => election.isLeading());
 
     expect(leaseNow()).toMatchObject({ holderIdentity: 'a', leaseTransitions: 5 });
+  });
+
+  it('is left to one that is warm', async () => {
+    putLease({ holderIdentity: '', leaseDurationSeconds: 1 });
+    const cold = coldCandidate('cold');
+    cold.start();
+    await cold.looks();
+    clock += 29 * SECOND;
+    await cold.looks();
+    expect(events).toEqual([]);
+
+    const warm = candidate('warm');
+    warm.start();
+    await until(() => warm.isLeading());
+    clock += 7 * SECOND;
+    await triesOf(warm);
+    await cold.looks();
+
+    expect(events).toEqual(['warm leads']);
+  });
+
+  it('is taken by one that is not warm when nobody else has taken it for half a minute', async () => {
+    putLease({ holderIdentity: '', leaseDurationSeconds: 1 });
+    const cold = coldCandidate('cold');
+    cold.start();
+    await cold.looks();
+    expect(events).toEqual([]);
+
+    clock += 31 * SECOND;
+
+    await until(() => cold.isLeading());
+  });
+
+  it('is taken as soon as one is warm', async () => {
+    let isWarm = false;
+    const election = candidate('a', { isWarm: () => isWarm });
+    election.start();
+    await until(() => election.lastTryAt() > 0 || server.requests.length > 0);
+    expect(events).toEqual([]);
+
+    isWarm = true;
+
+    await until(() => election.isLeading());
   });
 
   it('goes to one of many that want it at the same moment', async () => {

@@ -39,6 +39,8 @@ export interface ElectionOptions {
   readonly renewSeconds?: number;
   /** Between two tries. Default 1. */
   readonly retrySeconds?: number;
+  /** Whether this process knows what it needs to act at once. While it does not, it leaves a free Lease to others. Default: it does. */
+  readonly isWarm?: () => boolean;
   readonly onLeading: () => void;
   /** Another holder was seen; stop writing at once. */
   readonly onLost: (holder: string) => void;
@@ -63,12 +65,16 @@ export interface Election {
   lastTryAt(): number;
 }
 
+/** A process that is not warm takes a Lease that has been free for this long: nobody else will. */
+const COLD_PATIENCE_MS = 30_000;
+/** How often a process asks whether it is warm by now. */
+const WARM_EVERY_MS = 100;
 /** A waiting replica looks at least this often, for the case that its watch is broken and does not know. */
 const LOOK_EVERY_MS = 10_000;
 
 export function createElection(options: ElectionOptions): Election {
   const { client, identity, onLeading, onLost, onError } = options;
-  const { leaseSeconds = 8, renewSeconds = 6, retrySeconds = 1 } = options;
+  const { leaseSeconds = 8, renewSeconds = 6, retrySeconds = 1, isWarm = () => true } = options;
   const monotonic = options.monotonic ?? (() => performance.now());
   const wallClock = options.wallClock ?? (() => new Date());
   const sleep = options.sleep ?? sleepUntilAborted;
@@ -82,7 +88,8 @@ export function createElection(options: ElectionOptions): Election {
   let leading = false;
   let lost = false;
   let validUntil = 0;
-  let lastTryAt = monotonic();
+  const createdAt = monotonic();
+  let lastTryAt = createdAt;
   let pausing = new AbortController();
   /** The last try had no answer: what the Lease did since it was last seen is not known. */
   let blind = false;
@@ -120,8 +127,9 @@ export function createElection(options: ElectionOptions): Election {
   /** Monotonic milliseconds from which the Lease may be taken; a deleted one still binds, for its holder may be at work. */
   function freeAt(): number {
     const { holderIdentity = '', leaseDurationSeconds = leaseSeconds } = observed?.lease.spec ?? {};
-    if (observed === undefined || holderIdentity === '' || holderIdentity === identity) return 0;
-    return observed.at + leaseDurationSeconds * 1000;
+    if (holderIdentity === identity) return 0;
+    const heldMs = holderIdentity === '' ? 0 : leaseDurationSeconds * 1000;
+    return (observed?.at ?? createdAt) + heldMs + (isWarm() ? 0 : COLD_PATIENCE_MS);
   }
 
   function specHeldByUs(previous: Lease['spec']): NonNullable<Lease['spec']> {
@@ -212,12 +220,13 @@ export function createElection(options: ElectionOptions): Election {
       const jitter = leading ? 1 : 1 + Math.random() * 0.2;
       const retryMs = retrySeconds * 1000 * jitter;
       const dueMs = leading || failed ? retryMs : Math.max(0, freeAt() - monotonic());
-      await sleep(Math.min(dueMs, LOOK_EVERY_MS), pausing.signal);
-      const hinted = pausing.signal.aborted;
+      const warmsUp = !leading && !failed && !isWarm();
+      await sleep(Math.min(dueMs, warmsUp ? WARM_EVERY_MS : LOOK_EVERY_MS), pausing.signal);
+      const isEarly = pausing.signal.aborted || warmsUp;
       // The leader looks at any hint; who waits looks when the Lease is free, and else sets its timer anew.
-      if (!hinted || leading || failed || freeAt() <= monotonic() || monotonic() - from > LOOK_EVERY_MS) return;
+      if (!isEarly || leading || failed || freeAt() <= monotonic() || monotonic() - from > LOOK_EVERY_MS) return;
       lastTryAt = monotonic();
-      pausing = new AbortController();
+      if (pausing.signal.aborted) pausing = new AbortController();
     }
   }
 

@@ -13,7 +13,7 @@ import { policyStatus } from '../core/status.ts';
 import type { EtcdPort } from '../etcd/port.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { RecordEvent } from '../kube/events.ts';
-import { createListWatch } from '../kube/list-watch.ts';
+import { createListWatch, objectKey } from '../kube/list-watch.ts';
 import { createOwnWrites, recordWrites } from '../kube/own-writes.ts';
 import { createReconciler, DONE, type ReconcileResult } from '../kube/reconcile.ts';
 import type { Logger } from './logger.ts';
@@ -37,7 +37,8 @@ export interface ControllerOptions {
 }
 
 export interface Controller {
-  hasSynced(): boolean;
+  /** Whether this process can act for every policy at once: it has read all that there is, or knows what it can not read. */
+  isWarm(): boolean;
   /** Leadership came or went. */
   wake(): void;
   stop(): Promise<void>;
@@ -58,6 +59,8 @@ export function startController(options: ControllerOptions): Controller {
   const client = recordWrites({ client: options.client, resource: POLICIES, ownWrites });
   const kubeMetrics = options.metrics.kube.ofController('rebalancepolicy', CONCURRENCY);
   const running = new Map<string, Running>();
+  /** Policies that were looked at, the invalid ones as well. */
+  const known = new Set<string>();
   const planning = createPlanning();
 
   const policies = createListWatch<RebalancePolicy>({
@@ -80,6 +83,7 @@ export function startController(options: ControllerOptions): Controller {
   policies.start();
 
   async function reconcile(key: string): Promise<ReconcileResult> {
+    known.add(key);
     const policy = policies.get(key);
     const old = running.get(key);
     if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) {
@@ -150,7 +154,10 @@ export function startController(options: ControllerOptions): Controller {
   }
 
   return {
-    hasSynced: () => policies.hasSynced(),
+    isWarm: () =>
+      policies.hasSynced() &&
+      policies.list().every((policy) => known.has(objectKey(policy))) &&
+      [...running.values()].every(({ runtime }) => runtime.isWarm()),
     wake() {
       for (const { runtime } of running.values()) runtime.wake();
       for (const { metadata } of policies.list()) queue.add(`${metadata.namespace}/${metadata.name}`);

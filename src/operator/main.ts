@@ -83,6 +83,7 @@ async function main(): Promise<void> {
     leaseSeconds: seconds(flags['lease-seconds'], 'lease-seconds'),
     renewSeconds,
     retrySeconds: seconds(flags['retry-seconds'], 'retry-seconds'),
+    isWarm: () => controller.isWarm(),
     onLeading() {
       log.info({}, 'this replica leads');
       metrics.leading.set({ name: 'danube-load-manager' }, 1);
@@ -126,7 +127,8 @@ async function main(): Promise<void> {
         if (silentMs < ELECTION_HANGS_MS) return plain(200, 'ok');
         return plain(500, `leader election has not tried for ${Math.round(silentMs / 1000)} s`);
       },
-      '/readyz': () => (controller.hasSynced() ? plain(200, 'ok') : plain(503, 'policies have not been listed yet')),
+      // A roll-out must not end the replica before until this one could take over at once.
+      '/readyz': () => (controller.isWarm() ? plain(200, 'ok') : plain(503, 'policies and clusters are being read')),
     },
   });
   const metricsServer = await startHttpServer({

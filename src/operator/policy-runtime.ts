@@ -56,6 +56,8 @@ export interface PolicyRuntimeOptions {
 }
 
 export interface PolicyRuntime {
+  /** Whether it has looked at the whole cluster once, or knows that etcd does not let it. */
+  isWarm(): boolean;
   /** The spec's decisions (mode, ranking, failover) changed, or the object's generation did. */
   update(policy: RebalancePolicy, spec: EffectiveSpec): void;
   /** Look again now: leadership changed. */
@@ -457,6 +459,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   });
 
   return {
+    isWarm: () => lookedAt > 0 || etcdError !== undefined,
     update(nextPolicy, nextSpec) {
       policy = nextPolicy;
       if (!isDeepStrictEqual(nextSpec.placement, spec.placement)) {
