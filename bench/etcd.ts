@@ -12,14 +12,7 @@ import { makeRunFolder, removeFolder } from '../e2e/controlplane/run-folder.ts';
 import { commitBatch } from '../src/etcd/batch.ts';
 import { connectEtcd } from '../src/etcd/etcd3.ts';
 import type { EtcdPort, Operation } from '../src/etcd/port.ts';
-
-interface Bar {
-  readonly name: string;
-  readonly value: number;
-  readonly limit: number;
-  readonly unit: string;
-  readonly holds: boolean;
-}
+import { bar, printResult, round } from './bars.ts';
 
 /** The design's bar: at most this much slower than a bare transaction of the same operations. */
 const LIMIT = 1.25;
@@ -43,8 +36,7 @@ async function main(): Promise<void> {
   try {
     const latency = await compareLatency(etcd, bare);
     const loading = await measureLoading(etcd, bare, topics);
-    const result = { bars: latency.bars, figures: { ...latency.figures, ...loading } };
-    process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : toTable(result));
+    printResult({ bars: latency.bars, figures: { ...latency.figures, ...loading } }, values.json);
   } finally {
     etcd.close();
     bare.close();
@@ -82,10 +74,7 @@ async function compareLatency(etcd: EtcdPort, bare: Etcd3) {
     { name: 'a transaction of one put', ...put },
     { name: `a batch of ${BATCH} puts`, ...batch },
     { name: 'a put until the watch brings it', ...watch },
-  ].map(({ name, port, bare: theirs }): Bar => {
-    const ratio = round(port / theirs, 3);
-    return { name, value: ratio, limit: LIMIT, unit: '× the bare client', holds: ratio <= LIMIT };
-  });
+  ].map(({ name, port, bare: theirs }) => bar(name, round(port / theirs, 3), LIMIT, '× the bare client'));
   return {
     bars,
     figures: {
@@ -230,19 +219,6 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
-}
-
-function toTable({ bars, figures }: { bars: readonly Bar[]; figures: Readonly<Record<string, number>> }): string {
-  const lines = bars.map(
-    ({ name, value, limit, unit, holds }) =>
-      `${holds ? 'holds ' : 'MISSED'}  ${name.padEnd(34)} ${value.toFixed(2)} ${unit} (at most ${limit})`,
-  );
-  for (const [name, value] of Object.entries(figures)) lines.push(`        ${name.padEnd(34)} ${value}`);
-  return `${lines.join('\n')}\n`;
 }
 
 await main();

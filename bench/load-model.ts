@@ -6,14 +6,7 @@ import { parseArgs } from 'node:util';
 import type { BrokerFacts } from '../src/core/brokers.ts';
 import { createLoadModel, type LoadSample, type Observation } from '../src/core/load-model/model.ts';
 import { createMetadataFold, type MetadataFold } from '../src/danube/metadata.ts';
-
-interface Bar {
-  readonly name: string;
-  readonly value: number;
-  readonly limit: number;
-  readonly unit: string;
-  readonly holds: boolean;
-}
+import { bar, printResult, round } from './bars.ts';
 
 /** The operator's memory with a million topics may grow by this for planning them: 700 MiB less what it takes without. */
 const BYTES_PER_TOPIC = 120;
@@ -35,8 +28,7 @@ function main(): void {
     throw new Error('--topics and --brokers must be whole numbers from 1');
   }
   if (globalThis.gc === undefined) throw new Error('memory can only be told apart with node --expose-gc');
-  const result = measure(topics, brokers);
-  process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : toTable(result));
+  printResult(measure(topics, brokers), values.json);
 }
 
 function measure(topics: number, brokers: number) {
@@ -62,32 +54,20 @@ function measure(topics: number, brokers: number) {
 
   const perTopic = (held - before) / topics;
   const share = median(looks) / reading;
-  const bars: readonly Bar[] = [
-    {
-      name: 'memory for the load of a topic',
-      value: round(perTopic),
-      limit: BYTES_PER_TOPIC,
-      unit: 'bytes',
-      holds: perTopic <= BYTES_PER_TOPIC,
-    },
-    {
-      name: 'a look',
-      value: round(share, 3),
-      limit: LOOK_SHARE,
-      unit: '× reading all reports once',
-      holds: share <= LOOK_SHARE,
-    },
+  const bars = [
+    bar('memory for the load of a topic', round(perTopic, 1), BYTES_PER_TOPIC, 'bytes'),
+    bar('a look', round(share, 3), LOOK_SHARE, '× reading all reports once'),
   ];
   const figures = {
     topics,
     brokers,
-    reportsMiB: round((reports - before) / 2 ** 20),
-    modelMiB: round((held - reports) / 2 ** 20),
-    rssMiB: round(process.memoryUsage.rss() / 2 ** 20),
-    lookCpuMs: round(median(looks)),
-    worstLookCpuMs: round(Math.max(...looks)),
-    detectionCpuMs: round(detecting),
-    plannerInputCpuMs: round(planning),
+    reportsMiB: round((reports - before) / 2 ** 20, 1),
+    modelMiB: round((held - reports) / 2 ** 20, 1),
+    rssMiB: round(process.memoryUsage.rss() / 2 ** 20, 1),
+    lookCpuMs: round(median(looks), 1),
+    worstLookCpuMs: round(Math.max(...looks), 1),
+    detectionCpuMs: round(detecting, 1),
+    plannerInputCpuMs: round(planning, 1),
   };
   return { bars, figures };
 }
@@ -182,18 +162,6 @@ function cpuOf(work: () => void): number {
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
-function round(value: number, digits = 1): number {
-  return Math.round(value * 10 ** digits) / 10 ** digits;
-}
-
-function toTable({ bars, figures }: ReturnType<typeof measure>): string {
-  const lines = bars.map(
-    ({ name, value, limit, unit, holds }) =>
-      `${holds ? 'holds ' : 'MISSED'} ${name}: ${value} ${unit} (at most ${limit})`,
-  );
-  return `${[...lines, ...Object.entries(figures).map(([name, value]) => `       ${name}: ${value}`)].join('\n')}\n`;
 }
 
 main();

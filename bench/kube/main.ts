@@ -2,20 +2,11 @@
  * What an operator costs that has nothing to do: a thousand brokers that report every half minute, all of them well.
  * `npm run bench:kube -- [--brokers 1000] [--seconds 60] [--admin-ports-refuse] [--json]`
  */
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Operator, type OperatorCluster, startOperatorCluster } from '../../e2e/kube/operators.ts';
 import { until } from '../../e2e/process/until.ts';
-import type { BrokerLoad } from '../../src/api/broker-load.ts';
-import { BROKER_LOADS } from '../../src/operator/publish.ts';
-
-interface Bar {
-  readonly name: string;
-  readonly value: number;
-  readonly limit: number;
-  readonly unit: string;
-  readonly holds: boolean;
-}
+import { bar, printResult, round } from '../bars.ts';
+import { cpuSeconds, untilRanked } from '../operators.ts';
 
 const WRITES_PER_SECOND = 1;
 const CPU_PERCENT = 3;
@@ -43,8 +34,7 @@ async function main(): Promise<void> {
     const operator = await cluster.startOperator('operator');
     await untilIdle(cluster, operator, brokers);
     const result = await measure(cluster, operator, seconds);
-    const json = { bars: result.bars, figures: { brokers, seconds, ...result.figures } };
-    process.stdout.write(values.json ? `${JSON.stringify(json)}\n` : toTable(json));
+    printResult({ bars: result.bars, figures: { brokers, seconds, ...result.figures } }, values.json);
   } finally {
     await cluster.stop();
   }
@@ -52,15 +42,7 @@ async function main(): Promise<void> {
 
 /** Every broker has its BrokerLoad, ready and ranked, and for ten seconds nothing more was written than the Lease. */
 async function untilIdle({ client }: OperatorCluster, operator: Operator, brokers: number): Promise<void> {
-  await until(
-    async () => {
-      const { items } = await client.list<BrokerLoad>(BROKER_LOADS, {});
-      const done = items.filter(({ status }) => status?.rank !== undefined).length;
-      if (done < brokers) throw new Error(`${done} of ${brokers} are ranked:\n${operator.process.logTail()}`);
-      return true;
-    },
-    { what: 'every broker to have its BrokerLoad', timeoutMs: 180_000, intervalMs: 1_000 },
-  );
+  await untilRanked(client, operator, brokers);
   await until(
     async () => {
       const before = sum(await operator.metrics(), WRITES);
@@ -85,7 +67,7 @@ async function measure(cluster: OperatorCluster, operator: Operator, seconds: nu
   const tookSeconds = (last.at - first.at) / 1000;
   const writes = round((last.writes - first.writes) / tookSeconds, 2);
   const cpu = round(((last.cpuSeconds - first.cpuSeconds) / tookSeconds) * 100, 2);
-  const bars: readonly Bar[] = [
+  const bars = [
     bar('writes to the API server', writes, WRITES_PER_SECOND, 'a second'),
     bar('processor of the operator', cpu, CPU_PERCENT, '% of a core'),
   ];
@@ -107,40 +89,12 @@ async function look(operator: Operator) {
   };
 }
 
-/** User and system time of the process, in the kernel's ticks of 10 ms. */
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const [user, system] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(11, 13)
-    .map(Number);
-  return ((user ?? Number.NaN) + (system ?? Number.NaN)) / 100;
-}
-
 function sum(metrics: string, pattern: RegExp): number {
   return [...metrics.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0);
 }
 
-function bar(name: string, value: number, limit: number, unit: string): Bar {
-  return { name, value, limit, unit, holds: value <= limit };
-}
-
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
-}
-
-function toTable({ bars, figures }: { bars: readonly Bar[]; figures: Readonly<Record<string, number>> }): string {
-  const lines = bars.map(
-    ({ name, value, limit, unit, holds }) =>
-      `${holds ? 'holds ' : 'MISSED'}  ${name.padEnd(28)} ${value} ${unit} (at most ${limit})`,
-  );
-  for (const [name, value] of Object.entries(figures)) lines.push(`        ${name.padEnd(28)} ${value}`);
-  return `${lines.join('\n')}\n`;
 }
 
 await main();

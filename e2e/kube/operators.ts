@@ -8,8 +8,15 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
-import { loadReportKey, registrationKey } from '../../src/danube/keys.ts';
-import { encodeLoadReport, encodeRegistration } from '../../src/danube/values.ts';
+import { assignmentsPrefix, deliveryKey, loadReportKey, registrationKey, topicKey } from '../../src/danube/keys.ts';
+import {
+  encodeDelivery,
+  encodeLoadReport,
+  encodeRegistration,
+  NULL_VALUE,
+  type TopicLoad,
+} from '../../src/danube/values.ts';
+import { commitBatch } from '../../src/etcd/batch.ts';
 import { connectEtcd } from '../../src/etcd/etcd3.ts';
 import type { EtcdPort } from '../../src/etcd/port.ts';
 import type { KubeClient, KubeObject } from '../../src/kube/client.ts';
@@ -51,8 +58,8 @@ export interface OperatorCluster {
   readonly etcdEndpoint: string;
   /** Resolves when it is ready to lead. With `via` its way to the API server leads through that proxy. */
   startOperator(name: string, args?: readonly string[], via?: ApiProxy): Promise<Operator>;
-  /** Writes what all brokers write every half minute. */
-  report(): Promise<void>;
+  /** Writes what all brokers write every half minute, one after the other over that many milliseconds. Default 0, all at once. */
+  report(overMs?: number): Promise<void>;
   /** The process of a broker ends, with its container and its registration. */
   endBroker(index: number): Promise<void>;
   /** The next container of that Pod runs: a broker with another id at the same address. Resolves with the id. */
@@ -65,11 +72,15 @@ export interface OperatorClusterOptions {
   readonly brokers: number;
   /** What connections to the admin ports of the brokers meet. Default `Open`. */
   readonly adminPorts?: 'Open' | 'Refusing';
+  /** Reliable topics that each broker has from the start, and reports; every tenth broker has three times the traffic. Default 0. */
+  readonly topicsPerBroker?: number;
+  /** The `cgroup.procs` files that the operator of that name joins by. Default none. */
+  readonly cgroupOf?: (operator: string) => readonly string[];
 }
 
 /** @throws Error that says what to install, as all suites do. */
 export async function startOperatorCluster(options: OperatorClusterOptions): Promise<OperatorCluster> {
-  const { brokers, adminPorts = 'Open' } = options;
+  const { brokers, adminPorts = 'Open', topicsPerBroker = 0, cgroupOf = () => [] } = options;
   const undo: (() => unknown)[] = [];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -80,7 +91,7 @@ export async function startOperatorCluster(options: OperatorClusterOptions): Pro
     const server = await startBrokersEtcd(plane);
     undo.push(() => server.stop());
     // Patient: what the tests themselves read and write must not fail for a machine that stands still.
-    const etcd = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 30_000 });
+    const etcd = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 60_000 });
     undo.push(() => etcd.close());
     const client = clientOf(plane.adminKubeconfig);
     undo.push(() => client.close());
@@ -91,7 +102,7 @@ export async function startOperatorCluster(options: OperatorClusterOptions): Pro
     const admin = await listenAnywhere();
     if (adminPorts === 'Open') undo.push(admin.close);
     else await admin.close();
-    const paper = paperBrokers({ client, etcd, plane, count: brokers, adminPort: admin.port });
+    const paper = paperBrokers({ client, etcd, plane, count: brokers, adminPort: admin.port, topicsPerBroker });
     await paper.make();
     await applyManifests(plane.adminKubeconfig, [policyManifest(server.endpoint)]);
 
@@ -118,10 +129,11 @@ export async function startOperatorCluster(options: OperatorClusterOptions): Pro
           const server = api.endpoint.replace('http:', 'https:');
           writeKubeconfig(kubeconfig, { server, caFile: plane.caFile, user: { token } });
         } else writePlainKubeconfig(kubeconfig, api.endpoint, token);
-        const operator = startOperator({ plane, kubeconfig, name, address, api, args });
+        const operator = startOperator({ plane, kubeconfig, name, address, api, args, cgroupProcs: cgroupOf(name) });
         undo.push(() => operator.process.stop(0));
         await until(async () => (await fetch(`http://${address}:8081/readyz`)).ok, {
-          what: `operator ${name} to be ready`,
+          what: `operator ${name} to have read a cluster, however large, and be ready`,
+          timeoutMs: 180_000,
           signal: endOf(operator),
         });
         return operator;
@@ -151,9 +163,10 @@ interface StartOperator {
   readonly address: string;
   readonly api: TcpProxy;
   readonly args: readonly string[];
+  readonly cgroupProcs: readonly string[];
 }
 
-function startOperator({ plane, kubeconfig, name, address, api, args }: StartOperator): Operator {
+function startOperator({ plane, kubeconfig, name, address, api, args, cgroupProcs }: StartOperator): Operator {
   const disturbFile = join(plane.dir, `${name}.disturb`);
   const operator = spawnTied(
     process.execPath,
@@ -167,6 +180,7 @@ function startOperator({ plane, kubeconfig, name, address, api, args }: StartOpe
     ],
     {
       logFile: join(plane.dir, `${name}.log`),
+      cgroupProcs,
       env: {
         ...process.env,
         KUBECONFIG: kubeconfig,
@@ -233,9 +247,10 @@ interface PaperBrokers {
   readonly plane: ControlPlane;
   readonly count: number;
   readonly adminPort: number;
+  readonly topicsPerBroker: number;
 }
 
-function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
+function paperBrokers({ client, etcd, plane, count, adminPort, topicsPerBroker }: PaperBrokers) {
   const all = Array.from({ length: count }, (_, index) => ({
     id: idOf(0, index),
     restarts: 0,
@@ -305,7 +320,25 @@ function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
     );
   }
 
-  async function reportOf({ id }: Broker): Promise<void> {
+  function topicsOf({ pod }: Broker): readonly string[] {
+    return Array.from({ length: topicsPerBroker }, (_, index) => `/default/${pod}-${String(index).padStart(4, '0')}`);
+  }
+
+  async function putTopics(broker: Broker): Promise<void> {
+    const operations = topicsOf(broker).flatMap((topic) => [
+      { put: topicKey(topic), value: NULL_VALUE },
+      { put: deliveryKey(topic), value: encodeDelivery('Reliable') },
+      { put: `${assignmentsPrefix(broker.id)}${topic.slice(1)}`, value: NULL_VALUE },
+    ]);
+    const result = await commitBatch({ etcd, operations });
+    if (result.outcome !== 'applied') throw new Error(`topics of ${broker.pod} were not written: ${result.outcome}`);
+  }
+
+  async function reportOf(broker: Broker): Promise<void> {
+    const { id } = broker;
+    const factor = all.indexOf(broker) % 10 === 0 ? 3 : 1;
+    const topics = topicsOf(broker).map((topic, index) => topicLoad(topic, index, factor));
+    const bytesPerSecond = topics.reduce((sum, topic) => sum + topic.bytesPerSecond, 0);
     await put(
       loadReportKey(id),
       encodeLoadReport({
@@ -315,8 +348,8 @@ function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
         memoryPercent: 0,
         diskIo: 0,
         networkIo: 0,
-        throughputMegabytesPerSecond: 0,
-        topics: [],
+        throughputMegabytesPerSecond: bytesPerSecond / 1e6,
+        topics,
       }),
     );
   }
@@ -331,10 +364,11 @@ function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
       await forEachAtOnce(all, async (broker) => {
         await makePod(broker);
         await register(broker);
+        await putTopics(broker);
         await reportOf(broker);
       });
     },
-    report: () => forEachAtOnce(all, reportOf),
+    report: (overMs = 0) => forEachAtOnce(all, reportOf, overMs),
 
     async end(index: number): Promise<void> {
       const broker = brokerAt(index);
@@ -362,6 +396,13 @@ function paperBrokers({ client, etcd, plane, count, adminPort }: PaperBrokers) {
   };
 }
 
+/** A broker has topics of many sizes. */
+function topicLoad(topic: string, index: number, factor: number): TopicLoad {
+  const messagesPerSecond = factor * Math.ceil(1000 / (1 + index));
+  const bytesPerSecond = 200 * messagesPerSecond;
+  return { topic, messagesPerSecond, bytesPerSecond, producers: 1, consumers: 1, subscriptions: 1, backlogMessages: 0 };
+}
+
 /** Ids are u64 and no JavaScript numbers. */
 function idOf(restarts: number, index: number): string {
   return String(1_000_000_000_000_000_000n + BigInt(restarts) * 1_000_000n + BigInt(index));
@@ -375,6 +416,11 @@ function secondsAgo(seconds: number): string {
   return new Date(Date.now() - seconds * 1000).toISOString();
 }
 
-async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+async function forEachAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>, overMs = 0): Promise<void> {
+  const startedAt = performance.now();
+  for (let at = 0; at < items.length; at += AT_ONCE) {
+    const aheadMs = startedAt + (overMs * at) / items.length - performance.now();
+    if (aheadMs > 0) await new Promise((resolve) => setTimeout(resolve, aheadMs));
+    await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+  }
 }
