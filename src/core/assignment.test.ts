@@ -600,6 +600,52 @@ describe('partitions that must stay apart', () => {
     );
   });
 
+  it('heed one that goes home in the same round, although it is looked at later', () => {
+    const home: PodParts = { name: 'p', persistentVolume: true, container: { restartCount: 1, runningSince: 900 } };
+    const decisions = decide(
+      {
+        pods: [home],
+        brokers: [
+          { ...A, pod: 'p', reportedAt: 950 },
+          { id: 'dead', pod: 'p', registered: false, reportRevision: 50 },
+        ],
+        topics: [
+          { name: part(1), marker: {} },
+          { name: part(0), owners: ['dead'] },
+        ],
+      },
+      { placement },
+    );
+
+    expect(decisions.map(inShort)).toEqual(['waits (NoBrokerAllowed)', '→ a (Failover)']);
+  });
+
+  it('heed one that waits to go home: its domain must not have one too many when it is back', () => {
+    const zone = (name: string, value: string): PodParts => ({
+      name,
+      labels: { zone: value },
+      persistentVolume: true,
+      container: { runningSince: 0 },
+    });
+    const dead: BrokerParts = { id: 'dead', pod: 'p', registered: false, reportRevision: 50 };
+    const parts: SnapshotParts = {
+      pods: [zone('p', 'a'), zone('q', 'a')].map((pod) =>
+        pod.name === 'p' ? { ...pod, container: { restartCount: 0, lastFinishedAt: 990 } } : pod,
+      ),
+      brokers: [{ ...A, pod: 'q' }, dead],
+      topics: [
+        { name: part(1), marker: {} },
+        { name: part(0), owners: ['dead'] },
+      ],
+    };
+    const spread = [{ name: 'apart', topicPatterns: ['/default/*'], topologyKey: 'zone', maxPerDomain: 1 }];
+
+    expect(decide(parts, { placement: { spread } }).map(inShort)).toEqual([
+      'waits (NoBrokerAllowed)',
+      'waits (AwaitingSamePod)',
+    ]);
+  });
+
   it('heed one that goes home in the same round', () => {
     const home: PodParts = { name: 'p', persistentVolume: true, container: { restartCount: 1, runningSince: 900 } };
     const decisions = decide(

@@ -68,9 +68,12 @@ export function decideAssignments(
   brokers: ReadonlyMap<string, BrokerFacts>,
   policy: AssignmentPolicy,
 ): readonly Decision[] {
-  const placement = createPlacement(snapshot, brokers, policy);
-  const inPods = brokersByPod(snapshot, brokers);
-  const context: Context = { snapshot, brokers, inPods, policy, placement };
+  const homeOf = createHomes(snapshot, brokersByPod(snapshot, brokers), policy.failover);
+  const placement = createPlacement(snapshot, brokers, {
+    ...policy,
+    placeOf: (owner, isReliable) => placeOf(owner, isReliable, homeOf),
+  });
+  const context: Context = { snapshot, brokers, homeOf, policy, placement };
   const decisions: Decision[] = [];
   // Waiting markers first: the client that made the topic gives up after 2.3 s (contract M1).
   for (const topic of snapshot.metadata.unowned) decisions.push(decideUnowned(context, topic));
@@ -86,7 +89,7 @@ export function decideAssignments(
 interface Context {
   readonly snapshot: Snapshot;
   readonly brokers: ReadonlyMap<string, BrokerFacts>;
-  readonly inPods: ReadonlyMap<string, BrokerFacts>;
+  readonly homeOf: HomeOf;
   readonly policy: AssignmentPolicy;
   readonly placement: Placement;
 }
@@ -177,9 +180,10 @@ function decideUnloaded(context: Context, topic: string, marker: UnassignedMarke
     return wait(topic, 'NotSealed', `${unloading(source, from)}; the marker stays until it has sealed the topic`);
   }
   const avoid = formerHosts(context, topic, from);
-  const to =
-    !isSealed && source !== undefined ? afterCrash(context, topic, source) : context.placement.place(topic, avoid);
-  if (to === 'wait' && source !== undefined) return awaitingSamePod(context, topic, source);
+  const home = isSealed || source === undefined ? undefined : context.homeOf(source);
+  if (home === 'wait' && source !== undefined) return awaitingSamePod(context, topic, source);
+  if (home !== undefined && home !== 'wait') context.placement.note(topic, home.id);
+  const to = home === undefined || home === 'wait' ? context.placement.place(topic, avoid) : home.id;
   if (to === undefined) return noBroker(context, topic, avoid);
   return {
     kind: 'Assign',
@@ -244,8 +248,9 @@ function decideFailover(context: Context, topic: string): Decision {
     );
   }
   const avoid = reliable ? formerHosts(context, topic, broker.id) : new Set([broker.id]);
-  const to = reliable ? afterCrash(context, topic, broker) : context.placement.place(topic, avoid);
-  if (to === 'wait') return awaitingSamePod(context, topic, broker);
+  const home = reliable ? context.homeOf(broker) : undefined;
+  if (home === 'wait') return awaitingSamePod(context, topic, broker);
+  const to = home?.id ?? context.placement.place(topic, avoid);
   if (to === undefined) return noBroker(context, topic, avoid);
   const marker = metadata.markers.get(topic);
   return {
@@ -268,22 +273,44 @@ function urgency({ liveness }: BrokerFacts): number {
 }
 
 /**
- * Where a reliable topic of a dead broker goes on. The same Pod's next process loses nothing (contract M13), any other loses
- * what had not been consumed (M4), so that one is waited for; and a rule that does not allow that Pod (any more) has to wait for a
- * move, which loses nothing either.
+ * Where a reliable topic of a dead broker goes on; undefined when it may go anywhere. The same Pod's next process loses nothing
+ * (contract M13), any other loses what had not been consumed (M4), so that one is waited for; and a rule that does not allow that Pod (any
+ * more) has to wait for a move, which loses nothing either.
  */
-function afterCrash(context: Context, topic: string, dead: BrokerFacts): string | 'wait' | undefined {
-  const { snapshot, inPods, policy, placement } = context;
-  const home = homePodName(snapshot, dead);
-  const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
-  const next = home === undefined ? undefined : inPods.get(home);
-  if (next?.accepting === true) {
-    placement.note(topic, next.id);
-    return next.id;
+type HomeOf = (dead: BrokerFacts) => BrokerFacts | 'wait' | undefined;
+
+/** Found once for all topics of a broker. */
+function createHomes(
+  snapshot: Snapshot,
+  inPods: ReadonlyMap<string, BrokerFacts>,
+  { samePodWaitSeconds }: AssignmentPolicy['failover'],
+): HomeOf {
+  const homes = new Map<string, ReturnType<HomeOf>>();
+
+  function find(dead: BrokerFacts): ReturnType<HomeOf> {
+    const name = homePodName(snapshot, dead);
+    if (name === undefined) return undefined;
+    const next = inPods.get(name);
+    if (next?.accepting === true) return next;
+    const deadSince = snapshot.deadSince.get(dead.id) ?? snapshot.now;
+    return snapshot.now - deadSince < samePodWaitSeconds * 1000 ? 'wait' : undefined;
   }
-  const waitMs = policy.failover.samePodWaitSeconds * 1000;
-  if (home !== undefined && snapshot.now - deadSince < waitMs) return 'wait';
-  return placement.place(topic, formerHosts(context, topic, dead.id));
+
+  return (dead) => {
+    if (!homes.has(dead.id)) homes.set(dead.id, find(dead));
+    return homes.get(dead.id);
+  };
+}
+
+/** Where a topic of that owner is or will be again; undefined where it is to be placed anew, or nobody knows. */
+function placeOf(owner: BrokerFacts, isReliable: boolean, homeOf: HomeOf): BrokerFacts | undefined {
+  const { state } = owner.liveness;
+  if (state === 'Live') return owner;
+  const staying = owner.pod === undefined ? undefined : owner;
+  if (state === 'Unproven') return staying;
+  if (!isReliable) return undefined;
+  const home = state === 'Dead' ? homeOf(owner) : 'wait';
+  return home === 'wait' ? staying : home;
 }
 
 function awaitingSamePod({ snapshot, policy }: Context, topic: string, dead: BrokerFacts): Wait {

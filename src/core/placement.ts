@@ -13,7 +13,7 @@ import { compareScored, type Scored } from './rank-order.ts';
 import { createScorer, type Levels, type RankingInput } from './ranking.ts';
 import { nobodyAllowed, onlyAvoided, type RuledOut, tooClose } from './ruled-out.ts';
 import type { BrokerPod, Snapshot } from './snapshot.ts';
-import { createSpreadRoom } from './spread-room.ts';
+import { createSpreadRoom, type PlaceOf } from './spread-room.ts';
 
 export interface Placement {
   /**
@@ -32,13 +32,17 @@ export interface PlacementPolicy {
   readonly placement?: PlacementSpec;
   /** Of `placement.spread`. Absent: made anew, so that all topics are looked at once more. */
   readonly groups?: TopicGroups;
+  /** See `SpreadFacts`. */
+  readonly placeOf?: PlaceOf;
 }
 
 export function createPlacement(
   snapshot: Snapshot,
   brokers: ReadonlyMap<string, BrokerFacts>,
-  { ranking, placement: { rules = [], spread = [] } = {}, groups = createTopicGroups(spread) }: PlacementPolicy,
+  policy: PlacementPolicy,
 ): Placement {
+  const { ranking, placement: { rules = [], spread = [] } = {}, groups = createTopicGroups(spread) } = policy;
+  const { placeOf = (owner) => (owner.liveness.state === 'Live' ? owner : undefined) } = policy;
   const accepting = [...brokers.values()].filter((broker) => broker.accepting);
   const inputs = rankingInputs(snapshot, accepting);
   let scorer = createScorer(ranking, inputs);
@@ -46,7 +50,7 @@ export function createPlacement(
   const candidates = inputs.map((input): Scored => ({ input, score: scorer.score(input) }));
   const ids = accepting.map(({ id }) => id);
   const onBrokers = rulesOnBrokers(compileRules(rules), { labels: accepting.map(labelsOf), takes: () => true });
-  const room = createSpreadRoom({ metadata: snapshot.metadata, brokers, candidates: ids, groups });
+  const room = createSpreadRoom({ metadata: snapshot.metadata, brokers, candidates: ids, groups, placeOf });
   // Thousands of topics may wait, and are looked at again and again: what is said of them is found once for all that are alike.
   const allowedOf = new Map<Combination | undefined, readonly BrokerFacts[]>();
   const refusals = new Map<string, RuledOut>();

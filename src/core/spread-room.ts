@@ -20,7 +20,11 @@ export interface SpreadFacts {
   /** Brokers that a topic can go to. */
   readonly candidates: readonly string[];
   readonly groups: TopicGroups;
+  readonly placeOf: PlaceOf;
 }
+
+/** The broker that a topic of that owner counts for: where it is, or will be again. Undefined where it is to be placed anew. */
+export type PlaceOf = (owner: BrokerFacts, isReliable: boolean) => BrokerFacts | undefined;
 
 /** Of a group. */
 interface Room {
@@ -32,28 +36,24 @@ interface Room {
   readonly inDomain: Map<string, number>;
 }
 
-export function createSpreadRoom({ metadata, brokers, candidates, groups }: SpreadFacts): SpreadRoom {
+export function createSpreadRoom({ metadata, brokers, candidates, groups, placeOf }: SpreadFacts): SpreadRoom {
   const { topicNumbers } = metadata;
   groups.follow(topicNumbers);
   const rooms = new Map<TopicGroup, Room>();
   const candidateOf = new Map(candidates.map((broker, index) => [broker, index]));
   const domainsBy = new Map<string, readonly string[]>();
 
-  function domainOf(broker: string, label: string): string {
-    return labelsOf(brokers.get(broker))[label] ?? '';
-  }
-
   function createRoom(group: TopicGroup): Room {
     const label = group.rule.topologyKey ?? '';
-    const domains = domainsBy.get(label) ?? candidates.map((broker) => domainOf(broker, label));
+    const domains = domainsBy.get(label) ?? candidates.map((broker) => labelsOf(brokers.get(broker))[label] ?? '');
     domainsBy.set(label, domains);
     const free = new Uint8Array(candidates.length).fill(1);
     const room = { group, free, counts: new Int32Array(candidates.length), domains, inDomain: new Map() };
     for (const number of groups.membersOf(group)) {
       for (const owner of ownersOf(number)) {
-        // What a dead broker had is elsewhere soon, and is counted there.
-        if (brokers.get(owner)?.liveness.state !== 'Live') continue;
-        add(room, domainOf(owner, label), candidateOf.get(owner));
+        const facts = brokers.get(owner);
+        const place = facts && placeOf(facts, topicNumbers.isReliable(number));
+        if (place !== undefined) add(room, labelsOf(place)[label] ?? '', candidateOf.get(place.id));
       }
     }
     return room;
