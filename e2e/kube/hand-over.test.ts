@@ -102,3 +102,21 @@ describe('a leader that is told to stop while a transaction is on its way', () =
     expect(violations(audit.auditor)).toEqual([]);
   }, 600_000);
 });
+
+describe('an operator that has not read the cluster yet', () => {
+  it('leaves the Lease free and is not Ready, and leads once it has', async () => {
+    const before = toEtcd.connections();
+    toEtcd.blackhole();
+    const starting = cluster.startOperator('cold');
+    await until(() => toEtcd.connections() > before, { what: 'it to ask etcd' });
+    // Far longer than it takes to acquire a free Lease.
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+
+    const ready = await Promise.race([starting.then(() => true), Promise.resolve(false)]);
+    expect(ready).toBe(false);
+    expect((await cluster.lease()).spec?.holderIdentity).toBe('');
+    toEtcd.heal();
+    operators.push(await starting);
+    await until(async () => (await readFence(cluster.etcd)).holder.startsWith('cold_'), { what: 'it to lead' });
+  });
+});

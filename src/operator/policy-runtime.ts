@@ -36,6 +36,7 @@ import type { Planning } from './planning.ts';
 import { agentPort, PODS, type Pod } from './pods.ts';
 import { BROKER_LOADS, brokerLoadSelector, isCurrent } from './publish.ts';
 import { type Cluster, createReporter } from './reporter.ts';
+import { createRuleEpisodes } from './rule-episodes.ts';
 
 export interface PolicyRuntimeOptions {
   readonly client: KubeClient;
@@ -56,7 +57,7 @@ export interface PolicyRuntimeOptions {
 }
 
 export interface PolicyRuntime {
-  /** Whether it has looked at the whole cluster once, or knows that etcd does not let it. */
+  /** Whether it has looked at the whole cluster once, or etcd has not let it for so long that nobody should wait for that. */
   isWarm(): boolean;
   /** The spec's decisions (mode, ranking, failover) changed, or the object's generation did. */
   update(policy: RebalancePolicy, spec: EffectiveSpec): void;
@@ -75,6 +76,8 @@ const CONFIRM_PAUSE_FIRST_MS = 100;
 const CONFIRM_PAUSE_MAX_MS = 10_000;
 const HISTORY_KEPT = 200;
 const STOP_PATIENCE_MS = 5000;
+/** One policy whose etcd is gone must not keep a replica from serving the others, nor a roll-out from going on. */
+const WARM_PATIENCE_MS = 30_000;
 
 /** Whole epoch ms that neither jump nor go back: waits are measured by them. */
 function now(): number {
@@ -90,11 +93,13 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const agents = new Map<string, AgentRecord>();
   let { policy, spec } = options;
   let groups = createTopicGroups(spec.placement?.spread ?? []);
+  const createdAt = performance.now();
   let fold: MetadataFold | undefined;
   let etcdError: string | undefined;
   /** Why the last cycle could not be carried through. */
   let stepError: string | undefined;
   let lastWaits: readonly Wait[] = [];
+  const ruleEpisodes = createRuleEpisodes();
   let wakeUp: () => void = () => undefined;
   let dirty = false;
   /** At the last look nothing was waited for: then only an event can give us something to do. */
@@ -286,6 +291,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       (mayAct || !leads || spec.mode === 'Observe') &&
       [...brokers.values()].every(({ liveness }) => liveness.state === 'Live');
     if (!mayAct) return;
+    for (const wait of ruleEpisodes.begun(lastWaits)) reportRule(wait);
     if (assigns.length > 0) await act(snapshot, brokers, assigns);
     await pruneHistory(current);
   }
@@ -342,6 +348,17 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
         note: `broker ${broker} of Pod ${pod ?? 'unknown'} ${proof === 'RegistrationLost' ? 'has lost its registration and still runs' : `is dead (${proof})`}; topics with a new owner: ${count}. Clients that do not reconnect by themselves must be restarted.`,
       });
     }
+  }
+
+  function reportRule({ reason, topic, message }: Wait): void {
+    log.warn({ policy: policyName, topic, message }, 'a rule keeps topics waiting');
+    options.recordEvent({
+      regarding: { apiVersion, kind: rebalancePolicyResource.kind, metadata: policy.metadata },
+      type: 'Warning',
+      reason,
+      action: 'AssignTopics',
+      note: `topics have no owner and wait, for example ${topic}: ${message}`,
+    });
   }
 
   async function pruneHistory(current: ClusterMetadata): Promise<void> {
@@ -459,7 +476,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   });
 
   return {
-    isWarm: () => lookedAt > 0 || etcdError !== undefined,
+    isWarm: () => lookedAt > 0 || (etcdError !== undefined && performance.now() - createdAt > WARM_PATIENCE_MS),
     update(nextPolicy, nextSpec) {
       policy = nextPolicy;
       if (!isDeepStrictEqual(nextSpec.placement, spec.placement)) {
