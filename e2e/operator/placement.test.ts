@@ -1,5 +1,6 @@
 /** Rules of where topics may live, on real Pods: what they allow, what waits for them, and what ends the wait. The tests build on each other. */
 import { describe, expect, it } from 'vitest';
+import { EVENTS } from '../../src/kube/events.ts';
 import { PODS, type Pod } from '../../src/operator/pods.ts';
 import { POLICIES } from '../../src/operator/publish.ts';
 import { BROKER_NAMESPACE, POLICY_NAME } from '../demo/manifests.ts';
@@ -58,6 +59,19 @@ async function untilOn(pod: string, topics: readonly string[]): Promise<void> {
   );
 }
 
+/** Of the events with that reason, once there are any. */
+function notesOf(reason: string): Promise<readonly string[]> {
+  return until(
+    async () => {
+      const { items } = await cluster().client.list(EVENTS, { namespace: BROKER_NAMESPACE });
+      const all = items as unknown as readonly { reason: string; note: string }[];
+      const found = all.filter((event) => event.reason === reason).map(({ note }) => note);
+      return found.length > 0 ? found : undefined;
+    },
+    { what: `an event ${reason}`, intervalMs: 200 },
+  );
+}
+
 describe('a Required rule', () => {
   it('keeps new topics waiting while no broker has its labels, says so, and keeps nothing else waiting', async () => {
     const { etcd, policy, history } = cluster();
@@ -76,6 +90,9 @@ describe('a Required rule', () => {
       'rule payments needs a broker with the label tier=fast: no broker Pod has it; ' +
         'start a broker with the label tier=fast, or change spec.placement.rules',
     );
+    expect(await notesOf('NoBrokerAllowed')).toEqual([
+      expect.stringContaining('rule payments needs a broker with the label tier=fast'),
+    ]);
     expect(history.fold.assigned.filter(({ topic }) => payments.includes(topic))).toEqual([]);
     expect(new Set(others.map((topic) => liveOwner(cluster(), topic))).size).toBe(3);
   });
