@@ -120,6 +120,22 @@ describe('a Required rule', () => {
     await untilOn(second, payments);
     await untilCondition(policy, { type: 'TopicsServed', status: 'True' });
   });
+
+  it('shows topics that have come to stand against it, although the load is even, and why they stay', async () => {
+    const [, second = ''] = await podNames();
+
+    await label(second, { tier: 'slow' });
+
+    const skipped = await until(
+      async () => {
+        const { status } = await cluster().policy();
+        return status?.skipped?.find(({ reason }) => reason.startsWith('rule payments: '));
+      },
+      { what: 'topics that the rule wants elsewhere', intervalMs: 200 },
+    );
+    expect(skipped.count).toBe(20);
+    await untilCondition(cluster().policy, { type: 'TopicsServed', status: 'True' });
+  });
 });
 
 describe('a spread rule', () => {

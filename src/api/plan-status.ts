@@ -26,7 +26,10 @@ export const planSummary = z
     bindingConstraint: text(1024, 'What keeps any plan from doing better, in words.'),
     expiresAt: time('From then on the plan is made anew.'),
   })
-  .meta({ description: 'The plan that balances the brokers. Absent means that none is needed, or none can help.' });
+  .meta({
+    description:
+      'The plan that balances the brokers and brings topics to where rules want them. Absent means that none is needed, or none can help.',
+  });
 
 export const skipped = z
   .array(

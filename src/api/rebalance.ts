@@ -62,8 +62,8 @@ const placementRule = z
       .enum(['Required', 'Preferred'])
       .meta({
         description:
-          'Required: the topics are assigned and moved to brokers of the rule, and never elsewhere; while none of them takes topics, a topic without ' +
-          'an owner waits, and the condition TopicsServed names the rule. Preferred: no topic moves for the sake of the rule, but one that is ' +
+          'Required: the topics are assigned and moved to brokers of the rule, and not elsewhere, but for a reliable topic that goes on in the Pod ' +
+          'that has its log; while none of them takes topics, a topic without an owner waits, and the condition TopicsServed names the rule. Preferred: no topic moves for the sake of the rule, but one that is ' +
           'assigned or moved goes to brokers of the rule as long as any of them may take it. Absent means Required.',
       })
       .exactOptional(),
@@ -100,8 +100,8 @@ const spreadRule = z
       .meta({ description: '1 to 1000000. How many of them one broker may have. Absent means any number.' })
       .exactOptional(),
     topologyKey: labelKey(
-      'A label of the broker Pods; brokers with the same value are one domain, such as a zone, and those without the label are one, too. ' +
-        'All spread rules use the same. Absent means that only brokers count.',
+      'A label of the broker Pods, not of their nodes; brokers with the same value are one domain, such as a zone, and those without the label ' +
+        'are one, too. All spread rules use the same. Absent means that only brokers count.',
     ).exactOptional(),
     maxPerDomain: mostTogether
       .meta({

@@ -22,7 +22,9 @@ function summaryOf({ input, unplanned = [], planned = true, seconds = 60, minAct
   const options = { ...OPTIONS, minActiveBrokers };
   const first = detect({ input, options, previous: new Map(), nowSeconds: 0 });
   const detection = detect({ input, options, previous: first.state, nowSeconds: seconds });
-  const made = planned ? { plan: plan(input, { band: OPTIONS.band }), input, expiresAt: EXPIRES } : undefined;
+  const made = planned
+    ? { purpose: 'Balance' as const, plan: plan(input, { band: OPTIONS.band }), input, expiresAt: EXPIRES }
+    : undefined;
   const summary = summarisePlanning({
     policy: 'prod',
     look: { picture: { input, unplanned }, detection },
@@ -187,7 +189,7 @@ describe('an imbalanced cluster', () => {
     // Nowhere to go: the other broker drains, too.
     const blocked = { ...two, roles: Uint8Array.of(BrokerRole.Draining, BrokerRole.Draining) };
     const input = withImmovable(blocked, (topic) => (topic === '/d/b0-0' ? 'Cooldown' : undefined));
-    const made = { plan: plan(input), input, expiresAt: EXPIRES };
+    const made = { purpose: 'Balance' as const, plan: plan(input), input, expiresAt: EXPIRES };
     const detection = { verdict: 'Imbalanced', outside: [], figures: [], state: new Map() } as const;
 
     const { status } = summarisePlanning({

@@ -18,12 +18,16 @@ export interface PlanningFacts {
   /** The newest plan, with the input that it was made from. Undefined while none was needed. */
   readonly made:
     | {
+        readonly purpose: PlanPurpose;
         readonly plan: Plan;
         readonly input: Pick<PlannerInput, 'topics' | 'resources' | 'immovable'>;
         readonly expiresAt: number;
       }
     | undefined;
 }
+
+/** Balance: load is uneven; such a plan follows the rules, too. Rules: it is not, and topics stand against rules. */
+export type PlanPurpose = 'Balance' | 'Rules';
 
 export type BalancedUpdate = WithoutGeneration<Extract<PolicyConditionUpdate, { type: 'Balanced' }>>;
 
@@ -37,17 +41,21 @@ export function summarisePlanning(facts: PlanningFacts): PlanSummary {
   const { look, made } = facts;
   if (look === undefined) return { status: {}, balanced: unknown('the load of the brokers was not looked at yet') };
   const { picture, detection } = look;
-  if (picture.input.resources.length === 0) return { status: {}, balanced: withoutResources(picture) };
-  const needed = detection.verdict === 'Imbalanced' ? made : undefined;
+  const isImbalanced = detection.verdict === 'Imbalanced';
+  const needed = isImbalanced === (made?.purpose === 'Balance') ? made : undefined;
   const imbalance = imbalanceOf(picture.input, detection, needed);
   const skipped = needed === undefined ? [] : skippedBy(needed);
+  const aside = ignoredText(picture) + rulesText(needed);
   return {
     status: {
       ...(imbalance !== undefined && { imbalance }),
       ...(needed !== undefined && needed.plan.moves.length > 0 && { plan: planOf(facts.policy, needed) }),
       ...(skipped.length > 0 && { skipped }),
     },
-    balanced: balancedBy(facts, detection, needed?.plan, ignoredText(picture)),
+    balanced:
+      picture.input.resources.length === 0
+        ? withoutResources(picture, aside)
+        : balancedBy(facts, detection, needed?.plan, aside),
   };
 }
 
@@ -57,13 +65,13 @@ function unknown(message: string): BalancedUpdate {
   return { type: 'Balanced', status: 'Unknown', reason: 'MetricsUnusable', message };
 }
 
-function withoutResources({ unplanned }: Pick<LoadPicture, 'unplanned'>): BalancedUpdate {
+function withoutResources({ unplanned }: Pick<LoadPicture, 'unplanned'>, aside: string): BalancedUpdate {
   const blind = unplanned.filter(({ reason }) => reason === 'Unknown');
   const [first] = blind;
   if (first !== undefined && unplanned.length === blind.length) {
     return unknown(`nothing is known well enough: ${first.resource}: ${first.message}`);
   }
-  const message = `no resource is in use so much, or moved so easily, that moves would win anything${ignoredText({ unplanned })}`;
+  const message = `no resource is in use so much, or moved so easily, that moves would win anything${aside}`;
   return { type: 'Balanced', status: 'True', reason: 'WithinBand', message };
 }
 
@@ -79,29 +87,37 @@ function ignoredText({ unplanned }: Pick<LoadPicture, 'unplanned'>): string {
   );
 }
 
+/** Load may be even, and topics still stand against rules. */
+function rulesText(made: Made | undefined): string {
+  if (made?.purpose !== 'Rules') return '';
+  const { moves, blocked } = made.plan;
+  return [
+    ...(moves.length > 0 ? [`; topics that rules want elsewhere and that can go there: ${moves.length}`] : []),
+    ...(blocked.length > 0 ? [`; topics that rules want elsewhere and that cannot go: ${blocked.length}`] : []),
+  ].join('');
+}
+
 function balancedBy(
   { settings }: PlanningFacts,
   { verdict, outside }: Detection,
   plan: Plan | undefined,
-  ignored: string,
+  aside: string,
 ): BalancedUpdate {
   const worst = `${describe(outside[0])}${outside.length > 1 ? `, and ${outside.length - 1} more are outside` : ''}`;
   switch (verdict) {
     case 'WithinBand':
-      return within(`every resource of every broker is within its band${ignored}`);
+      return within(`every resource of every broker is within its band${aside}`);
     case 'NotSustained':
-      return within(`${worst}; it counts once it lasts ${settings.sustainedSeconds} s${ignored}`);
+      return within(`${worst}; it counts once it lasts ${settings.sustainedSeconds} s${aside}`);
     case 'TooFewBrokers':
-      return imbalanced(
-        `${worst}; nothing moves with fewer than ${settings.minActiveBrokers} active brokers${ignored}`,
-      );
+      return imbalanced(`${worst}; nothing moves with fewer than ${settings.minActiveBrokers} active brokers${aside}`);
     case 'Imbalanced':
-      if (plan === undefined) return imbalanced(`${worst}; a plan is being made${ignored}`);
+      if (plan === undefined) return imbalanced(`${worst}; a plan is being made${aside}`);
       if (plan.moves.length === 0) {
-        const message = `${worst}; no topic that may move would help: ${plan.bindingConstraint}${ignored}`;
+        const message = `${worst}; no topic that may move would help: ${plan.bindingConstraint}${aside}`;
         return { type: 'Balanced', status: 'False', reason: 'OnlyUnmovableLeft', message };
       }
-      return imbalanced(`${worst}; ${outlook(plan)}${ignored}`);
+      return imbalanced(`${worst}; ${outlook(plan)}${aside}`);
   }
 }
 
@@ -169,8 +185,8 @@ function planOf(policy: string, { plan, expiresAt }: Made): NonNullable<PlanStat
   };
 }
 
-/** Topics that may not move, and those that a hard rule wants elsewhere in vain. */
-function skippedBy({ plan, input }: Made): NonNullable<PlanStatus['skipped']> {
+/** Topics that may not move, as far as the plan would have had use for them, and those that a hard rule wants elsewhere in vain. */
+function skippedBy({ purpose, plan, input }: Made): NonNullable<PlanStatus['skipped']> {
   const byReason = new Map<string, { count: number; examples: string[] }>();
   const add = (reason: string, topic: number) => {
     const entry = byReason.get(reason) ?? { count: 0, examples: [] };
@@ -178,7 +194,7 @@ function skippedBy({ plan, input }: Made): NonNullable<PlanStatus['skipped']> {
     entry.count += 1;
     if (entry.examples.length < skippedBounds.examples) entry.examples.push(input.topics[topic] ?? '');
   };
-  const { immovable } = input;
+  const immovable = purpose === 'Balance' ? input.immovable : undefined;
   for (let topic = 0; immovable !== undefined && topic < immovable.of.length; topic++) {
     const code = immovable.of[topic] as number;
     if (code > 0) add(immovable.reasons[code - 1] ?? '', topic);

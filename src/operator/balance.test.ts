@@ -52,8 +52,10 @@ function start(...outcomes: readonly PlanningOutcome[]) {
   const asked: string[][] = [];
   const heldBack: string[][] = [];
   const waiting = [...outcomes];
+  const rules = { areBroken: false };
   const watch = createBalanceWatch({
     policy: 'prod',
+    isAgainstRules: () => rules.areBroken,
     planning: {
       async plan(input, { options }) {
         asked.push([...input.topics]);
@@ -69,6 +71,7 @@ function start(...outcomes: readonly PlanningOutcome[]) {
     asked,
     heldBack,
     waiting,
+    rules,
     async lookFrom(first: number, last: number, { isHot = true, plans = true } = {}) {
       for (let second = first; second <= last; second += 10) await watch.look(clusterAt(second, isHot), spec, plans);
     },
@@ -246,5 +249,63 @@ describe('a plan', () => {
 
     expect(asked).toHaveLength(2);
     expect(watch.summary(spec).status.plan).toBeDefined();
+  });
+});
+
+describe('a plan for rules', () => {
+  const ruled = effectiveSpec({
+    ...spec,
+    placement: {
+      rules: [{ name: 'fast', topicPatterns: ['/default/2-1*'], brokerSelector: { matchLabels: { tier: 'fast' } } }],
+    },
+  });
+
+  /** Only the Pod of broker 1 has the label, if any. */
+  function evenAt(second: number, tier = 'fast'): Cluster {
+    const { snapshot } = clusterAt(second, false);
+    const pods = snapshot.pods.map((pod) => (pod.name === 'danube-1' ? { ...pod, labels: { tier } } : pod));
+    return { snapshot: { ...snapshot, pods }, brokers: judgeBrokers({ ...snapshot, pods }) };
+  }
+
+  it('is made and told although the load is even, and moves what stands against them and nothing else', async () => {
+    const { asked, watch, rules } = start();
+    rules.areBroken = true;
+
+    for (let second = 1000; second <= 1020; second += 10) await watch.look(evenAt(second), ruled, true);
+
+    expect(asked).toHaveLength(1);
+    const { status, balanced } = watch.summary(ruled);
+    // Topics 1 and 10 to 19 of broker 2.
+    expect(status.plan).toMatchObject({ moves: 11, minMoves: 11 });
+    expect(balanced).toMatchObject({ status: 'True', reason: 'WithinBand' });
+    expect(balanced.message).toContain('topics that rules want elsewhere and that can go there: 11');
+  });
+
+  it('names those that cannot go, with the rule', async () => {
+    const { watch, rules } = start();
+    rules.areBroken = true;
+
+    for (let second = 1000; second <= 1020; second += 10) await watch.look(evenAt(second, 'slow'), ruled, true);
+
+    const { status, balanced } = watch.summary(ruled);
+    expect(status.plan).toBeUndefined();
+    expect(status.skipped).toMatchObject([{ count: 11, reason: expect.stringContaining('rule fast: ') }]);
+    expect(balanced.message).toContain('topics that rules want elsewhere and that cannot go: 11');
+  });
+
+  it('is gone once no topic stands against them, and gives way to one for balance', async () => {
+    const { asked, watch, rules } = start();
+    rules.areBroken = true;
+    for (let second = 1000; second <= 1010; second += 10) await watch.look(evenAt(second), ruled, true);
+    expect(watch.summary(ruled).status.plan).toBeDefined();
+
+    rules.areBroken = false;
+    await watch.look(evenAt(1020), ruled, true);
+    expect(watch.summary(ruled).status).not.toHaveProperty('plan');
+
+    rules.areBroken = true;
+    for (let second = 1030; second <= 1120; second += 10) await watch.look(clusterAt(second), ruled, true);
+    expect(asked.length).toBeGreaterThan(1);
+    expect(watch.summary(ruled).balanced).toMatchObject({ status: 'False', reason: 'Imbalanced' });
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Watches how evenly one policy's brokers are loaded: looks every few seconds, and while the load has been uneven for long enough
- * there is a plan, made beside the event loop. It says what it would do; it moves nothing.
+ * Watches how evenly one policy's brokers are loaded: looks every few seconds, and while the load has been uneven for long enough,
+ * or topics stand against rules, there is a plan, made beside the event loop. It says what it would do; it moves nothing.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { TopicsReport } from '../api/agent-report.ts';
@@ -9,7 +9,7 @@ import { balanceOf } from '../core/load-model/balance.ts';
 import { createLoadModel } from '../core/load-model/model.ts';
 import type { LoadPicture } from '../core/load-model/picture.ts';
 import { readingsOf } from '../core/load-model/readings.ts';
-import { type PlanningFacts, type PlanSummary, summarisePlanning } from '../core/plan-status.ts';
+import { type PlanningFacts, type PlanPurpose, type PlanSummary, summarisePlanning } from '../core/plan-status.ts';
 import { type Detection, type DetectionState, detect } from '../core/planner/detection.ts';
 import type { ResourceFigures } from '../core/planner/input.ts';
 import { applyPolicy } from '../core/policy/apply-policy.ts';
@@ -22,6 +22,8 @@ import type { Cluster } from './reporter.ts';
 export interface BalanceOptions {
   readonly policy: string;
   readonly planning: Pick<Planning, 'plan'>;
+  /** Whether a topic stands where the policy's rules do not want it. Asked at every look. */
+  readonly isAgainstRules: (cluster: Cluster) => boolean;
   readonly log: Logger;
 }
 
@@ -50,7 +52,7 @@ const KNOWN_CHANGES_MS = 30_000;
 /** A thousand brokers with a million topics take a second; what there is after ten is better than nothing. */
 const PLAN_DEADLINE_MS = 10_000;
 
-export function createBalanceWatch({ policy, planning, log }: BalanceOptions): BalanceWatch {
+export function createBalanceWatch({ policy, planning, isAgainstRules, log }: BalanceOptions): BalanceWatch {
   const model = createLoadModel();
   const stopped = new AbortController();
   let state: DetectionState = new Map();
@@ -58,7 +60,7 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
   let made: Made | undefined;
   let isPlanning = false;
 
-  async function plan({ snapshot, brokers }: Cluster, spec: EffectiveSpec): Promise<void> {
+  async function plan({ snapshot, brokers }: Cluster, spec: EffectiveSpec, purpose: PlanPurpose): Promise<void> {
     const { rebalance } = spec;
     const picture = model.picture();
     const labels = picture.input.brokers.map((broker) => labelsOf(brokers.get(broker)));
@@ -66,7 +68,8 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
       snapshot: { ...picture, labels, ignored: [] },
       rebalance,
       ...(spec.placement !== undefined && { placement: spec.placement }),
-      mode: 'Full',
+      // What is not out of balance for long enough must not move for it.
+      mode: purpose === 'Balance' ? 'Full' : 'Drain',
       brokers: [],
     });
     // The thread takes the arrays; the names of topics and why they may not move are needed here, too.
@@ -79,21 +82,33 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
       made = undefined;
       return;
     }
-    const expiresAt = snapshot.now + (outcome.plan.inBand ? PLAN_KEPT_MS : PLAN_SHORT_OF_BAND_KEPT_MS);
+    const isShort = purpose === 'Balance' && !outcome.plan.inBand;
+    const expiresAt = snapshot.now + (isShort ? PLAN_SHORT_OF_BAND_KEPT_MS : PLAN_KEPT_MS);
     const known = knownBrokers(picture);
     const basis = basisOf(brokers, picture, spec);
-    made = { plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: snapshot.now };
+    made = { purpose, plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: snapshot.now };
     const { moves, bounds, bindingConstraint, hash } = outcome.plan;
     const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
-    log.info({ policy, hash, ...facts, bindingConstraint, ...(notes.length > 0 && { notes }) }, 'made a plan');
+    log.info({ policy, purpose, hash, ...facts, bindingConstraint, ...(notes.length > 0 && { notes }) }, 'made a plan');
   }
 
   /** Whether the plan that there is still does: it is young, and the policy and the brokers are those that it was made for. */
-  function counts({ snapshot: { now }, brokers }: Cluster, picture: LoadPicture, spec: EffectiveSpec): boolean {
-    if (made === undefined || made.expiresAt <= now) return false;
+  function counts(
+    { snapshot: { now }, brokers }: Cluster,
+    picture: LoadPicture,
+    spec: EffectiveSpec,
+    purpose: PlanPurpose,
+  ): boolean {
+    if (made?.purpose !== purpose || made.expiresAt <= now) return false;
     if (!isDeepStrictEqual(made.basis, basisOf(brokers, picture, spec))) return false;
     // Brokers whose figures come or go change what a plan could do, and break nothing: that can wait a moment.
     return now - made.madeAt < KNOWN_CHANGES_MS || isDeepStrictEqual(made.known, knownBrokers(picture));
+  }
+
+  /** What a plan is needed for. */
+  function purposeOf({ verdict }: Detection, cluster: Cluster): PlanPurpose | undefined {
+    if (verdict === 'Imbalanced') return 'Balance';
+    return isAgainstRules(cluster) ? 'Rules' : undefined;
   }
 
   return {
@@ -116,11 +131,12 @@ export function createBalanceWatch({ policy, planning, log }: BalanceOptions): B
       });
       state = detection.state;
       last = { picture, detection, balance: balanceOf(picture, above) };
-      if (detection.verdict !== 'Imbalanced') made = undefined;
-      else if (plans && !isPlanning && !counts(cluster, picture, spec)) {
+      const purpose = purposeOf(detection, cluster);
+      if (purpose === undefined) made = undefined;
+      else if (plans && !isPlanning && !counts(cluster, picture, spec, purpose)) {
         isPlanning = true;
         try {
-          await plan(cluster, spec);
+          await plan(cluster, spec, purpose);
         } finally {
           isPlanning = false;
         }

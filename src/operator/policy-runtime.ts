@@ -11,6 +11,7 @@ import type { AgentRecord } from '../core/agent-record.ts';
 import { type Assign, decideAssignments, type Wait } from '../core/assignment.ts';
 import type { BrokerFacts } from '../core/brokers.ts';
 import { hostOf } from '../core/places.ts';
+import { createStanding } from '../core/policy/standing.ts';
 import { createTopicGroups } from '../core/policy/topic-groups.ts';
 import type { ClusterMetadata, Snapshot } from '../core/snapshot.ts';
 import type { AuthorityView } from '../core/status.ts';
@@ -93,6 +94,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   const agents = new Map<string, AgentRecord>();
   let { policy, spec } = options;
   let groups = createTopicGroups(spec.placement?.spread ?? []);
+  let standing = createStanding(spec.placement ?? {}, groups);
   const createdAt = performance.now();
   let fold: MetadataFold | undefined;
   let etcdError: string | undefined;
@@ -135,7 +137,12 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     metrics,
   });
 
-  const balance = createBalanceWatch({ policy: policyName, planning: options.planning, log });
+  const balance = createBalanceWatch({
+    policy: policyName,
+    planning: options.planning,
+    isAgainstRules: ({ snapshot, brokers }) => standing.isAgainstRules(snapshot.metadata.topicNumbers, brokers),
+    log,
+  });
   const picture = createPicture({
     namespace,
     memory,
@@ -481,6 +488,7 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
       policy = nextPolicy;
       if (!isDeepStrictEqual(nextSpec.placement, spec.placement)) {
         groups = createTopicGroups(nextSpec.placement?.spread ?? []);
+        standing = createStanding(nextSpec.placement ?? {}, groups);
       }
       spec = nextSpec;
       confirmNextAt = 0;

@@ -50,7 +50,7 @@ function round(cluster: TestCluster, spec: RebalanceSpec) {
     policy: 'prod',
     look: { picture: look, detection },
     settings: { sustainedSeconds, minActiveBrokers: limits.minActiveBrokers },
-    made: { plan: made, input: policy.input, expiresAt: 0 },
+    made: { purpose: 'Balance', plan: made, input: policy.input, expiresAt: 0 },
   });
   return { made, summary, picture };
 }

@@ -11,6 +11,8 @@ export interface TopicGroups {
   follow(numbers: TopicNumbers): void;
   /** Undefined where no rule says anything of the topic. */
   groupOf(topic: string): TopicGroup | undefined;
+  /** All that were asked for or have taken in topics. */
+  all(): readonly TopicGroup[];
   /** Numbers of all topics of the group that were taken in, those that are gone among them. */
   membersOf(group: TopicGroup): Iterable<number>;
 }
@@ -52,6 +54,7 @@ export function createTopicGroups(rules: readonly SpreadRuleSpec[]): TopicGroups
       for (; seen < numbers.size; seen++) takeIn(seen, numbers.nameOf(seen));
     },
     groupOf: (topic) => groups.of(topic),
+    all: () => groups.groups,
     *membersOf({ index }) {
       for (let number = latest[index] ?? NONE; number !== NONE; number = before[number] ?? NONE) yield number;
     },
