@@ -128,13 +128,15 @@ function faults({ input, options }: Case, made: Plan): readonly string[] {
 function crowded(input: PlannerInput, owner: Int32Array, made: Plan): readonly string[] {
   if (input.spread === undefined) return [];
   const { of, groups, domainOf } = input.spread;
-  return made.moves.flatMap(({ topic, to }) => {
+  return made.moves.flatMap(({ topic, from, to }) => {
     const group = groups[of[topic] ?? -1];
     const members = [...owner.keys()].filter((other) => of[other] === of[topic]);
     const onBroker = members.filter((other) => owner[other] === to).length;
     const inDomain = members.filter((other) => domainOf?.[owner[other] ?? 0] === domainOf?.[to]).length;
     if (group === undefined) return [];
     if (onBroker > (group.maxPerBroker ?? Infinity)) return [`broker ${to} is crowded`];
+    // Within a domain nothing comes closer.
+    if (domainOf?.[from] === domainOf?.[to]) return [];
     return inDomain > (group.maxPerDomain ?? Infinity) ? [`the domain of ${to} is crowded`] : [];
   });
 }

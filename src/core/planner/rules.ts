@@ -53,6 +53,8 @@ export function ruleRefusal(work: Work, topic: number, broker: number, leaving =
   if (rule?.maxPerDomain === undefined) return Refusal.None;
   const domainOf = work.input.spread?.domainOf;
   const sameDomain = domainOf !== undefined && domainOf[from] === domainOf[broker];
+  // Within a domain nothing comes closer: one that has too many must not keep a topic where it may not stay.
+  if (sameDomain && from !== broker && mustLeave(work, topic)) return Refusal.None;
   // What leaves for the topic's own broker stays in the domain when both brokers are in it.
   const inDomain = membersInDomain(work, group, broker) - (sameDomain ? 1 : swapped);
   return inDomain + 1 > rule.maxPerDomain ? Refusal.SpreadOverDomains : Refusal.None;
@@ -61,12 +63,28 @@ export function ruleRefusal(work: Work, topic: number, broker: number, leaving =
 /** Whether a topic that has moved may be where it is. */
 export function standsByRules(work: Work, topic: number): boolean {
   const broker = work.owner[topic] as number;
-  if (ruleRefusal(work, topic, broker) !== Refusal.None) return false;
+  const rule = ruleRefusal(work, topic, broker);
+  // A domain that has too many may still have them where the topic has not come from elsewhere.
+  if (rule !== Refusal.None && !(rule === Refusal.SpreadOverDomains && isWithinDomain(work, topic, broker)))
+    return false;
   for (let resource = 0, at = broker * work.width; resource < work.width; resource++, at++) {
     const limit = Math.max(work.headroom[at] as number, work.levelBefore[at] as number) + ROUNDING;
     if ((work.level[at] as number) > limit) return false;
   }
   return true;
+}
+
+/** Whether another rule than that of its group wants the topic off its broker. */
+function mustLeave(work: Work, topic: number): boolean {
+  const from = work.owner[topic] as number;
+  return work.draining[from] === 1 || !isAllowed(work, topic, from);
+}
+
+/** Whether the topic's first broker, another one, is in the same domain. */
+function isWithinDomain({ home, input }: Work, topic: number, broker: number): boolean {
+  const domainOf = input.spread?.domainOf;
+  const from = home[topic] as number;
+  return domainOf !== undefined && from !== broker && domainOf[from] === domainOf[broker];
 }
 
 export function isAllowed(work: Work, topic: number, broker: number): boolean {
