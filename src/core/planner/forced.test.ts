@@ -19,6 +19,30 @@ it('leaves a member of a group where it is once another rule has taken the one t
   expect(made.moves.map(({ topic, reason }) => [input.topics[topic], reason])).toEqual([['ruled', 'NotAllowed']]);
 });
 
+it('lets a topic go to the broker that another one of its group has to leave', () => {
+  const input = clusterOf(['cpu'], { b0: { first: [2] }, b1: { second: [1] }, b2: {} });
+  const made = plan(
+    {
+      ...input,
+      placement: {
+        of: Int32Array.of(0, 1),
+        rules: [
+          { name: 'to b1', allowed: Uint8Array.of(0, 1, 0) },
+          { name: 'to b2', allowed: Uint8Array.of(0, 0, 1) },
+        ],
+      },
+      spread: { of: Int32Array.of(0, 0), groups: [{ name: 'apart', maxPerBroker: 1 }] },
+    },
+    { mode: 'Drain' },
+  );
+
+  expect(made.blocked).toEqual([]);
+  expect(made.moves.map(({ topic, to }) => [input.topics[topic], input.brokers[to]])).toEqual([
+    ['second', 'b2'],
+    ['first', 'b1'],
+  ]);
+});
+
 it('has no wish for a group whose members are far enough apart', () => {
   const input = clusterOf(['cpu'], { b0: { pinned: [50], hot: [20] }, b1: { apart: [30] }, b2: {} });
 

@@ -31,31 +31,45 @@ export interface Forced {
 const RECEIVERS = 160;
 const REFRESH = 40;
 
-/** Finds them and moves those that can move. Once `shouldStop`, those that are left are blocked by the time allowed. */
+/** How often what found no place is tried again: each time takes as long as the first. */
+const PASSES = 3;
+
+/**
+ * Finds them and moves those that can move. What finds no place is tried again once others have left theirs, since these may be of its
+ * group. Once `shouldStop`, those that are left are blocked by the time allowed.
+ */
 export function placeForced(work: Work, size: Float64Array): Forced {
   const wanted = findForced(work, size);
-  const blocked: Blocked[] = [];
-  const order = [...wanted.keys()].sort((a, b) => (size[b] as number) - (size[a] as number) || a - b);
   const rules = createRuleReceivers(work);
+  let left: readonly number[] = [...wanted.keys()].sort((a, b) => (size[b] as number) - (size[a] as number) || a - b);
+  for (let pass = 0, before = Infinity; pass < PASSES && left.length < before; pass++) {
+    before = left.length;
+    left = placeOnce(work, rules, wanted, left);
+  }
+  const blocked = left.map((topic) => ({
+    topic,
+    wanted: wanted.get(topic) as Wanted,
+    because: blockedBecause(work, rules, topic),
+  }));
+  return { wanted, blocked };
+}
+
+/** Returns those that stay where a hard rule does not want them, in their order. */
+function placeOnce(
+  work: Work,
+  rules: RuleReceivers,
+  wanted: ReadonlyMap<number, Wanted>,
+  topics: readonly number[],
+): readonly number[] {
   let receivers: Int32Array = new Int32Array(0);
   let placed = REFRESH;
-  for (const topic of order) {
-    const rule = wanted.get(topic) as Wanted;
-    if (!isMovable(work, topic)) {
-      blocked.push({ topic, wanted: rule, because: immovableBecause(work, topic) });
-      continue;
-    }
+  return topics.filter((topic) => {
+    if (!isMovable(work, topic)) return true;
     // Two that stood too close may be apart by now.
-    if (rule === 'Spread' && !standsTooClose(work, topic)) continue;
-    if (isStopped(work)) {
-      blocked.push({ topic, wanted: rule, because: 'the time allowed' });
-      continue;
-    }
+    if (wanted.get(topic) === 'Spread' && !standsTooClose(work, topic)) return false;
+    if (isStopped(work)) return true;
     const all = rules.allowed(topic);
-    if (all.length === 0) {
-      blocked.push({ topic, wanted: rule, because: rules.refusedBecause(topic) });
-      continue;
-    }
+    if (all.length === 0) return true;
     if (placed >= REFRESH) {
       receivers = roomiest(work, RECEIVERS);
       placed = 0;
@@ -64,13 +78,17 @@ export function placeForced(work: Work, size: Float64Array): Forced {
       leastHarmed(work, topic, receivers, refusal) ??
       leastHarmed(work, topic, all, refusal) ??
       (hasPreference(work, topic) ? leastHarmed(work, topic, all, hardRefusal) : undefined);
-    if (best === undefined) blocked.push({ topic, wanted: rule, because: refusedEverywhere(work, topic) });
-    else {
-      assign(work, topic, best);
-      placed++;
-    }
-  }
-  return { wanted, blocked };
+    if (best === undefined) return true;
+    assign(work, topic, best);
+    placed++;
+    return false;
+  });
+}
+
+function blockedBecause(work: Work, rules: RuleReceivers, topic: number): string {
+  if (!isMovable(work, topic)) return immovableBecause(work, topic);
+  if (isStopped(work)) return 'the time allowed';
+  return rules.allowed(topic).length === 0 ? rules.refusedBecause(topic) : refusedEverywhere(work, topic);
 }
 
 interface RuleReceivers {
