@@ -50,6 +50,17 @@ describe('why a topic moves', () => {
     );
   });
 
+  it('as an exchange from a hot broker that a hard rule makes hotter still', () => {
+    const input = clusterOf(['cpu'], { b0: { small: [10], rest: [5] }, b1: { giant: [20] }, b2: {} });
+    const { made, explain } = explainer({
+      ...input,
+      placement: { of: Int32Array.of(-1, -1, 0), rules: [{ name: 'home', allowed: Uint8Array.of(1, 0, 0) }] },
+    });
+
+    expect(made.moves.map(({ reason }) => reason)).not.toContain('Relieve');
+    expect(explain('small').text).toBe('small goes to b1 in exchange, so that another move fits');
+  });
+
   it('with the hard rule that asks for it', () => {
     const { explain } = explainer({ ...HOT, roles: Uint8Array.of(0, 0, 0, BrokerRole.Draining) });
 

@@ -13,15 +13,7 @@ import { cheapen } from './cheapen.ts';
 import { balanceFigures, loadsAfter } from './figures.ts';
 import { type Forced, placeForced, refusedEverywhere } from './forced.ts';
 import { contentHash } from './hash.ts';
-import {
-  type Blocked,
-  BrokerRole,
-  type Move,
-  type MoveReason,
-  type Plan,
-  type PlannerInput,
-  type PlanOptions,
-} from './input.ts';
+import { type Blocked, BrokerRole, type Move, type Plan, type PlannerInput, type PlanOptions } from './input.ts';
 import { largestLoads } from './largest-loads.ts';
 import { moveBounds, type Reached } from './move-bounds.ts';
 import { type Ordered, orderMoves } from './order.ts';
@@ -185,28 +177,28 @@ function describeMove(work: Work, forced: Forced, topic: number): Move {
   const to = work.owner[topic] as number;
   const wanted = forced.wanted.get(topic);
   if (wanted !== undefined) return { topic, from, to, resource: -1, reason: wanted };
-  const over = worstResource(work, from, (level, resource) => level - (work.high[resource] as number));
-  if (over.distance > 0) return { topic, from, to, resource: over.resource, reason: 'Relieve' };
-  const under = worstResource(work, to, (level, resource) => (work.low[resource] as number) - level);
-  const reason: MoveReason = under.distance > 0 ? 'Fill' : 'Exchange';
-  return {
-    topic,
-    from,
-    to,
-    resource: under.distance > 0 ? under.resource : largestResource(work, topic, from),
-    reason,
-  };
+  const over = worstResource(work, from, (level, resource) => level - (work.high[resource] as number), -1);
+  if (over !== undefined) return { topic, from, to, resource: over, reason: 'Relieve' };
+  const under = worstResource(work, to, (level, resource) => (work.low[resource] as number) - level, 1);
+  if (under !== undefined) return { topic, from, to, resource: under, reason: 'Fill' };
+  return { topic, from, to, resource: largestResource(work, topic, from), reason: 'Exchange' };
 }
 
+/** The resource of which the broker was furthest outside the band, of those that the plan changes in the direction of `sign`. */
 function worstResource(
   work: Work,
   broker: number,
   distanceOf: (level: number, resource: number) => number,
-): { resource: number; distance: number } {
-  let worst = { resource: 0, distance: -Infinity };
-  for (let resource = 0; resource < work.width; resource++) {
-    const distance = distanceOf(work.levelBefore[broker * work.width + resource] as number, resource);
-    if (distance > worst.distance) worst = { resource, distance };
+  sign: number,
+): number | undefined {
+  let worst: number | undefined;
+  let furthest = 0;
+  for (let resource = 0, at = broker * work.width; resource < work.width; resource++, at++) {
+    const before = work.levelBefore[at] as number;
+    const distance = distanceOf(before, resource);
+    if (distance <= furthest || sign * ((work.level[at] as number) - before) <= 0) continue;
+    worst = resource;
+    furthest = distance;
   }
   return worst;
 }
