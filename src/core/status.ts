@@ -10,7 +10,7 @@ import {
 } from '../api/conditions.ts';
 import { rebalanceStatus } from '../api/rebalance.ts';
 import type { EffectiveSpec, RebalancePolicyStatus } from '../api/rebalance-policy.ts';
-import { type Judgement, judgeAgent, type UnusableReason } from './agent-judgement.ts';
+import { type Judgement, judgeAgent } from './agent-judgement.ts';
 import type { Wait } from './assignment.ts';
 import { brokerFigures } from './broker-figures.ts';
 import { type BrokerFacts, brokersByPod } from './brokers.ts';
@@ -328,15 +328,18 @@ function metricsUpdate({ cluster }: PolicyFacts): PolicyUpdate {
   if (cluster === undefined || live.length === 0) {
     return { type, status: 'Unknown', reason: 'NoBrokers', message: 'there is no live broker to measure' };
   }
-  const unusable = new Map<UnusableReason, string[]>();
-  for (const { name, pod } of live) {
-    const { agents, now } = cluster.snapshot;
-    const judgement = judgeAgent(pod && agents.get(pod.uid), pod, now);
-    if (!judgement.usable) unusable.set(judgement.reason, [...(unusable.get(judgement.reason) ?? []), name]);
-  }
-  const examples = [...unusable].map(
-    ([reason, names]) => `${names.length} ${reason} (${names.slice(0, 10).join(', ')})`,
+  const { agents, now } = cluster.snapshot;
+  const unusable = Map.groupBy(
+    live.flatMap(({ name, pod }) => {
+      const judgement = judgeAgent(pod && agents.get(pod.uid), pod, now);
+      return judgement.usable ? [] : [{ name, reason: judgement.reason }];
+    }),
+    ({ reason }) => reason,
   );
+  const examples = [...unusable].map(([reason, brokers]) => {
+    const names = brokers.slice(0, 10).map(({ name }) => name);
+    return `${brokers.length} ${reason} (${names.join(', ')})`;
+  });
   const message = `the figures of some of ${live.length} brokers are not used: ${examples.join(', ')}`;
   if (unusable.has('NoAgent')) return { type, status: 'False', reason: 'NoAgent', message };
   if (unusable.size > 0) return { type, status: 'False', reason: 'Unusable', message };

@@ -24,7 +24,7 @@ import { KubeError } from '../kube/client.ts';
 import type { RecordEvent } from '../kube/events.ts';
 import { createListWatch } from '../kube/list-watch.ts';
 import { createOwnWrites, recordWrites } from '../kube/own-writes.ts';
-import { startAdminProber } from './admin-ports.ts';
+import { type AdminTarget, startAdminProber } from './admin-ports.ts';
 import { startAgentPuller } from './agents.ts';
 import { createAuthority } from './authority.ts';
 import { createBalanceWatch } from './balance.ts';
@@ -237,12 +237,16 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
   });
 
   const prober = startAdminProber({
-    targets: () =>
-      [...(fold?.metadata.registrations ?? [])].flatMap(([broker, { brokerUrl, adminPort }]) => {
-        if (memory.adminAnswered.has(broker)) return [];
+    targets() {
+      const targets: AdminTarget[] = [];
+      // Asked for several times a second, and most often there is none.
+      for (const [broker, { brokerUrl, adminPort }] of fold?.metadata.registrations ?? []) {
+        if (memory.adminAnswered.has(broker)) continue;
         const host = hostOf(brokerUrl);
-        return host === undefined || adminPort === undefined ? [] : [{ broker, host, port: adminPort }];
-      }),
+        if (host !== undefined && adminPort !== undefined) targets.push({ broker, host, port: adminPort });
+      }
+      return targets;
+    },
     onAnswer(broker) {
       memory.adminAnswered.add(broker);
       wake();
