@@ -119,6 +119,12 @@ export function createPlacement(
     return known;
   }
 
+  function once(key: string, make: () => RuledOut): RuledOut {
+    const known = refusals.get(key) ?? make();
+    refusals.set(key, known);
+    return known;
+  }
+
   return {
     place(topic, avoid, wanted) {
       const best = choose(topic, avoid, wanted);
@@ -136,19 +142,15 @@ export function createPlacement(
       const { required = [] } = combination ?? {};
       if (ids.every((id) => avoid.has(id))) return undefined;
       const own = allowedBy(combination);
-      if (own.length > 0 && own.every(({ id }) => avoid.has(id)))
+      if (own.length === 0) return once(`${combination?.index}`, () => nobodyAllowed(required, snapshot.pods));
+      if (own.every(({ id }) => avoid.has(id))) {
         return onlyAvoided(
           required,
           own.map(({ id }) => id),
         );
-      const group = own.length > 0 ? groups.groupOf(topic) : undefined;
-      if (own.length > 0 && group === undefined) return undefined;
-      const key = `${combination?.index} ${group?.index}`;
-      const known =
-        refusals.get(key) ??
-        (group ? tooClose(group, required, own.map(labelsOf)) : nobodyAllowed(required, snapshot.pods));
-      refusals.set(key, known);
-      return known;
+      }
+      const group = groups.groupOf(topic);
+      return group && once(`${combination?.index} ${group.index}`, () => tooClose(group, required, own.map(labelsOf)));
     },
   };
 }
