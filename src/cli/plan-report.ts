@@ -27,6 +27,8 @@ export interface PlanReport {
   readonly moves: readonly ReportedMove[];
   readonly bounds: { readonly balance: Readonly<Record<string, number>>; readonly moves: number };
   readonly gap: { readonly balance: Readonly<Record<string, number>>; readonly moves: number };
+  /** Of all moves, 1 = that of a plain topic, with the share of the cluster's traffic that moves. */
+  readonly cost: number;
   readonly bindingConstraint: string;
   readonly waves: readonly ReportedWave[];
   /** Until the last wave has ended; null if one never starts. */
@@ -110,6 +112,7 @@ export function reportPlan({ input, plan, waves, mode, band, notes, nowMs, loadM
     after: byResource(plan.after.map(roundedFigures)),
     bounds: { balance: byResource(plan.bounds.balance.map(rounded)), moves: plan.bounds.moves },
     gap: { balance: byResource(plan.gap.balance.map(rounded)), moves: rounded(plan.gap.moves) },
+    cost: rounded(plan.cost),
     bindingConstraint: plan.bindingConstraint,
     durationSeconds: durationSeconds(waves) ?? null,
     waves: waves.map(({ from, to, startsAfterSeconds, lastsSeconds, window, movedPercent }) => ({

@@ -18,6 +18,7 @@ function report(change: Partial<PlanReport>): PlanReport {
     moves: [],
     bounds: { balance: { cpu: 1 }, moves: 0 },
     gap: { balance: { cpu: 0 }, moves: 0 },
+    cost: 0,
     bindingConstraint: 'none',
     waves: [],
     durationSeconds: 0,
@@ -67,6 +68,14 @@ describe('the table', () => {
 
     expect(text).toMatch(/^Plan abc: Nothing moves; NOT every broker ends within the band/);
     expect(text).toContain('Limited by  topic /a/giant alone: cpu cannot go below 1.60 × mean');
+  });
+
+  it('says what the moves cost where it is not their number', () => {
+    const dear = report({ moves: moves(3), cost: 8.16 });
+    const plain = report({ moves: moves(3), cost: 3.16 });
+
+    expect(planTable(dear)).toContain('Cost        that of 8 moves of plain topics\n');
+    expect(planTable(plain)).not.toContain('Cost');
   });
 
   it('shows the first moves and waves of many, and says how many more there are', () => {

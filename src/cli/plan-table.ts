@@ -76,6 +76,7 @@ function factLines({
   mode,
   moves,
   bounds,
+  cost,
   durationSeconds,
   waves,
   bindingConstraint,
@@ -86,6 +87,9 @@ function factLines({
   const facts: [string, string][] = [];
   if (moves.length > 0) {
     facts.push(['Moves', `${number(moves.length)}; any plan as good needs at least ${number(bounds.moves)}`]);
+    // The share of traffic, which is below 1, only decides between moves.
+    const plain = Math.floor(cost);
+    if (plain > moves.length) facts.push(['Cost', `that of ${number(plain)} moves of plain topics`]);
     facts.push(['Time', timeText(durationSeconds, waves.length, mode)]);
   }
   facts.push(['Limited by', printable(bindingConstraint)]);

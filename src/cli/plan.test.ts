@@ -214,6 +214,21 @@ describe('a time limit', () => {
   });
 });
 
+it('says what the moves cost, with the share of the traffic that moves', async () => {
+  const header = {
+    kind: 'ClusterSnapshot',
+    version: 1,
+    resources: ['networkIn'],
+    brokers: ['b0', 'b1'].map((id) => ({ id, capacity: [10] })),
+  };
+  const topics = [1, 2, 3, 4].map((n) => ({ topic: `/a/t${n}`, broker: 'b0', load: [1], reliable: true }));
+
+  const { out } = await planOf([header, ...topics].map((line) => JSON.stringify(line)).join('\n'), '-o', 'json');
+
+  const { moves, cost } = JSON.parse(out);
+  expect([moves.length, cost]).toEqual([2, 4.5]);
+});
+
 describe('a policy with short windows', () => {
   it('gives a whole plan in waves that fit into them', async () => {
     written(
