@@ -13,7 +13,7 @@ import type { BrokerFacts } from '../core/brokers.ts';
 import { hostOf } from '../core/places.ts';
 import { createStanding } from '../core/policy/standing.ts';
 import { createTopicGroups } from '../core/policy/topic-groups.ts';
-import type { ClusterMetadata, Snapshot } from '../core/snapshot.ts';
+import type { BrokerRegistration, ClusterMetadata, Snapshot } from '../core/snapshot.ts';
 import type { AuthorityView } from '../core/status.ts';
 import { parseKey } from '../danube/keys.ts';
 import type { MetadataFold } from '../danube/metadata.ts';
@@ -240,8 +240,10 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
     targets() {
       const targets: AdminTarget[] = [];
       // Asked for several times a second, and most often there is none.
-      for (const [broker, { brokerUrl, adminPort }] of fold?.metadata.registrations ?? []) {
+      const registrations = fold?.metadata.registrations ?? new Map<string, BrokerRegistration>();
+      for (const broker of registrations.keys()) {
         if (memory.adminAnswered.has(broker)) continue;
+        const { brokerUrl = '', adminPort } = registrations.get(broker) ?? {};
         const host = hostOf(brokerUrl);
         if (host !== undefined && adminPort !== undefined) targets.push({ broker, host, port: adminPort });
       }

@@ -136,6 +136,8 @@ export type Change = 'none' | 'figures' | 'facts';
 
 /** `facts` (state, conditions, identity) are written at once; `figures` that left their band wait their turn. */
 export function compareBrokerLoad(before: BrokerLoadStatus | undefined, after: BrokerLoadStatus): Change {
+  // As most often of a thousand brokers that are well.
+  if (isDeepStrictEqual(before, after)) return 'none';
   if (before === undefined || !isDeepStrictEqual(factsOf(before), factsOf(after))) return 'facts';
   const pairs = [
     ...figurePairs(before.usage, after.usage),
