@@ -44,7 +44,7 @@ function surelyLeaves(work: Work): IsLeaving {
   const ruleReceives = placement?.rules.map((rule) => receivers.some((broker) => rule.allowed[broker] === 1));
   return (topic) =>
     isMovable(work, topic) &&
-    work.options.headroom === undefined &&
+    work.headroom === undefined &&
     groupOf(work, topic) < 0 &&
     (ruleReceives?.[placement?.of[topic] ?? -1] ?? receivers.length > 0);
 }

@@ -89,6 +89,23 @@ describe('capacities and tails', () => {
     }
   });
 
+  it('takes a broker that offers none of a resource for neither hot nor cold in it, and gives it nothing that needs it', () => {
+    const input = clusterOf(
+      ['cpu', 'diskIO'],
+      { b0: { plain: [2, 0], kept: [2, 0] }, b1: { stored: [1, 2], rest: [3, 2] }, b2: {} },
+      { b2: [100, 0] },
+    );
+    let asked = 0;
+
+    const made = plan(input, { band: { above: 0.3, below: 0.3 }, shouldStop: () => ++asked > 1_000 });
+
+    expect(made.inBand).toBe(true);
+    expect(made.moves.map(({ topic, to }) => [input.topics[topic], input.brokers[to]])).toEqual([
+      ['stored', 'b0'],
+      ['plain', 'b2'],
+    ]);
+  });
+
   it('moves many topics that are all small', () => {
     const input = clusterOf(['cpu'], {
       b0: topicsOf('t', 20_000, [0.001]),

@@ -35,7 +35,8 @@ export function relaxLow(work: Work, candidates: Candidates): void {
 function largestBrokerScale(work: Work, resource: number): number {
   let least = Infinity;
   for (let broker = 0; broker < work.brokerCount; broker++) {
-    if (work.draining[broker] === 0) least = Math.min(least, work.scale[broker * work.width + resource] as number);
+    const scale = work.scale[broker * work.width + resource] as number;
+    if (work.draining[broker] === 0 && scale > 0) least = Math.min(least, scale);
   }
   return least;
 }

@@ -67,9 +67,11 @@ export function standsByRules(work: Work, topic: number): boolean {
   // A domain that has too many may still have them where the topic has not come from elsewhere.
   if (rule !== Refusal.None && !(rule === Refusal.SpreadOverDomains && isWithinDomain(work, topic, broker)))
     return false;
-  for (let resource = 0, at = broker * work.width; resource < work.width; resource++, at++) {
-    const limit = Math.max(work.headroom[at] as number, work.levelBefore[at] as number) + ROUNDING;
-    if ((work.level[at] as number) > limit) return false;
+  const { width, level, levelBefore, headroom } = work;
+  if (headroom === undefined) return true;
+  for (let resource = 0, at = broker * width; resource < width; resource++, at++) {
+    const limit = Math.max(headroom[at] as number, levelBefore[at] as number) + ROUNDING;
+    if ((level[at] as number) > limit) return false;
   }
   return true;
 }
@@ -111,7 +113,7 @@ function isPreferred(work: Work, topic: number, broker: number): boolean {
 function fits(work: Work, topic: number, broker: number, leaving: number, isHome: boolean): boolean {
   const { width, level, scale, headroom, levelBefore } = work;
   const { loads } = work.input;
-  if (work.options.headroom === undefined) return true;
+  if (headroom === undefined) return true;
   for (let resource = 0, at = broker * width; resource < width; resource++, at++) {
     const leavingLoad = leaving < 0 ? 0 : (loads[leaving * width + resource] as number);
     const added = (loads[topic * width + resource] as number) - leavingLoad;

@@ -17,13 +17,13 @@ export interface Work {
   readonly sums: Float64Array;
   /** Per resource, load / capacity of the whole cluster. */
   readonly means: Float64Array;
-  /** brokers × resources: what one unit of load adds to the broker's level. */
+  /** brokers × resources: what one unit of load adds to the broker's level; 0 where it offers none of the resource. */
   readonly scale: Float64Array;
   /** Band per resource, in levels; infinitely wide for a resource that is left alone. */
   readonly high: Float64Array;
   readonly low: Float64Array;
-  /** brokers × resources: the capacity's limit for what a move may fill, in levels. */
-  readonly headroom: Float64Array;
+  /** brokers × resources: the capacity's limit for what a move may fill, in levels; undefined if there is no limit anywhere. */
+  readonly headroom: Float64Array | undefined;
   readonly home: Int32Array;
   readonly owner: Int32Array;
   readonly level: Float64Array;
@@ -59,10 +59,11 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
   const band = options.band ?? { above: 0.09, below: 0.09 };
   const counts = Array.from(means, (mean) => mean > 0 && mean >= (options.activityFloor ?? 0));
   const scale = Float64Array.from(input.capacity, (capacity, at) =>
-    counts[at % width] ? 1 / ((means[at % width] as number) * capacity) : 0,
+    counts[at % width] && capacity > 0 ? 1 / ((means[at % width] as number) * capacity) : 0,
   );
   const wholeBand = options.mode !== 'HotSpots';
-  const level = sums.map((sum, at) => (sum > 0 ? sum * (scale[at] as number) : 0));
+  // A broker that offers none of a resource is neither hot nor cold in it, whatever its topics use.
+  const level = sums.map((sum, at) => (input.capacity[at] === 0 ? 1 : Math.max(0, sum) * (scale[at] as number)));
   const work: Work = {
     input,
     brokerCount,
@@ -72,9 +73,7 @@ export function createWork(input: PlannerInput, options: PlanOptions): Work {
     scale,
     high: Float64Array.from(counts, (counted) => (counted ? 1 + band.above : Number.POSITIVE_INFINITY)),
     low: Float64Array.from(counts, (counted) => (counted && wholeBand ? 1 - band.below : Number.NEGATIVE_INFINITY)),
-    headroom: Float64Array.from(scale, (_, at) =>
-      input.unlimited?.includes(at % width) ? Infinity : headroomLevel(means[at % width] as number, options.headroom),
-    ),
+    headroom: headroomLevels(input, means, options.headroom),
     home: input.owner,
     owner: input.owner.slice(),
     level,
@@ -108,9 +107,19 @@ function trafficScale({ brokers, resources, traffic = [] }: PlannerInput, sums: 
   return scale;
 }
 
-/** The level at which a broker has used the share `headroom` of its capacity. */
-function headroomLevel(mean: number, headroom = Infinity): number {
-  return mean > 0 ? headroom / mean : Infinity;
+/** The levels at which brokers have used the share `headroom` of their capacities. What a broker does not offer, no move may need. */
+function headroomLevels(
+  { capacity, resources, unlimited }: PlannerInput,
+  means: Float64Array,
+  headroom = Infinity,
+): Float64Array | undefined {
+  if (headroom === Infinity && !capacity.includes(0)) return undefined;
+  return capacity.map((own, at) => {
+    const resource = at % resources.length;
+    const mean = means[resource] as number;
+    if (own === 0) return -Infinity;
+    return unlimited?.includes(resource) || mean === 0 ? Infinity : headroom / mean;
+  });
 }
 
 /** From here on, the cluster must not get worse than it is now. */
