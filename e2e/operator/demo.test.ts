@@ -245,7 +245,10 @@ describe('npm run demo -- --no-resume-offsets', () => {
   it('counts what is lost without seeded offsets, and ends with 1', async () => {
     const run = runDemo('--kill-broker-at', '14', '--json', '--no-resume-offsets', '--brokers', '3');
     // Of the non-reliable topics at once, of the reliable ones when the next process takes them.
-    await until(() => (run.stderr().match(/^failover: /gm)?.length ?? 0) >= 2, { what: 'the failover' });
+    await until(() => (run.stderr().match(/^failover: /gm)?.length ?? 0) >= 2, {
+      what: 'the failover',
+      timeoutMs: 180_000,
+    });
     // For the clients to find the next process and to go on.
     await delay(8_000);
 
