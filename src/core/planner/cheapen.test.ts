@@ -98,6 +98,21 @@ describe('a plan', () => {
     }
   });
 
+  it('breaks no hard rule to reach the band', () => {
+    // One of both must leave b0. Costs say `free`; without them it is the smaller one, which may go nowhere: the band is met, the rule is not.
+    const input = clusterOf(['cpu'], { b0: { free: [5], bound: [4] }, b1: { other: [9] } });
+
+    const made = plan({
+      ...input,
+      cost: costs(input, { bound: 5 }),
+      placement: { of: Int32Array.of(-1, 0, -1), rules: [{ name: 'home', allowed: Uint8Array.of(1, 0) }] },
+      spread: { of: Int32Array.of(0, 0, -1), groups: [{ name: 'apart', maxPerBroker: 1 }] },
+    });
+
+    expect(made.blocked).toEqual([]);
+    expect(made.moves.map(({ topic }) => input.topics[topic])).toContain('free');
+  });
+
   it('reaches the band although the way there is not the cheapest at each step', () => {
     // One of ten thousand random clusters: heeding costs at each step ends outside the band.
     const input = clusterOf(

@@ -89,15 +89,18 @@ function search(input: PlannerInput, options: PlanOptions): Attempt {
   return { work, candidates, forced, stats: { shed, repaired, pruned, replaced } };
 }
 
-/** The band comes before what it costs: where heeding costs has led past it, another attempt that does not, if that one reaches it. */
-function regardlessOfCost({ work }: Attempt): Attempt | undefined {
+/**
+ * The band comes before what it costs: where heeding costs has led past it, another attempt that does not, if that one reaches it.
+ * Hard rules come before the band: it must not leave more of what they want elsewhere.
+ */
+function regardlessOfCost({ work, forced }: Attempt): Attempt | undefined {
   const { input, options } = work;
   const { cost, ...plain } = input;
   if (cost === undefined || options.mode === 'Drain' || isInBand(work) || isStopped(work)) return undefined;
   const floors = balanceBounds(work, largestLoads(work));
   if (floors.some(({ level }, resource) => level > (work.high[resource] as number))) return undefined;
   const attempt = search(plain, options);
-  if (!isInBand(attempt.work)) return undefined;
+  if (!isInBand(attempt.work) || attempt.forced.blocked.length > forced.blocked.length) return undefined;
   const priced = { ...attempt.work, input, evaluations: work.evaluations + attempt.work.evaluations };
   const until = priced.evaluations + CHEAPEN_LIMIT;
   const replaced = attempt.stats.replaced + cheapen(priced, attempt.candidates, attempt.forced.wanted, until);
