@@ -22,15 +22,22 @@ export function createListMatcher(lists: readonly (readonly string[])[]): (topic
     patterns.map((text) => ({ bit: 1 << list, ...compilePattern(text) })),
   );
   if (compiled.length === 0) return () => 0;
+  let lastNamespace: string | undefined;
+  let ofNamespace = compiled;
   return (topic) => {
     const segments = segmentsOf(topic);
     if (segments === undefined) return 0;
     const [namespace, name] = segments;
+    // Topics mostly come in order, many of a namespace one after the other.
+    if (namespace !== lastNamespace) {
+      ofNamespace = compiled.filter((pattern) => pattern.namespace(namespace));
+      lastNamespace = namespace;
+    }
     const base = withoutPartition(name);
     const hasBase = base.length < name.length;
     let found = 0;
-    for (const pattern of compiled) {
-      if ((found & pattern.bit) !== 0 || !pattern.namespace(namespace)) continue;
+    for (const pattern of ofNamespace) {
+      if ((found & pattern.bit) !== 0) continue;
       if (pattern.name(name) || (hasBase && pattern.name(base))) found |= pattern.bit;
     }
     return found;
