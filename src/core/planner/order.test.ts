@@ -36,6 +36,15 @@ describe('an exchange', () => {
 });
 
 describe('what hard rules ask for', () => {
+  it('is done also where it costs nothing and helps nobody else', () => {
+    const cluster = clusterOf(['cpu'], { b0: { t: [1] }, b1: { u: [1] } });
+    const placement = { of: Int32Array.of(0, -1), rules: [{ name: 'off b0', allowed: Uint8Array.of(0, 1) }] };
+
+    const made = plan({ ...cluster, placement, cost: Float64Array.of(0, 1) }, { band: { above: 2, below: 2 } });
+
+    expect(made.moves.length).toBe(1);
+  });
+
   it('may be cut after each move, even one that costs balance: a rule is kept sooner than the band', () => {
     const cluster = clusterOf(['cpu'], { b0: { 'pinned-0': [4], 'pinned-1': [4], a: [2] }, b1: { b: [5], c: [5] } });
     const input = {

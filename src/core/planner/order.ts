@@ -160,6 +160,9 @@ interface Sequence {
 const WANTED = 1e9;
 const REFUSED = -1e12;
 
+/** Nothing may be divided by a cost of 0. */
+const LEAST_COST = 1e-3;
+
 /** A move that is still worth this share of what it was when it was last weighed is taken without weighing the others anew. */
 const CLOSE = 0.5;
 
@@ -193,7 +196,7 @@ function createSequence(
     const worst = Math.max(worstOutside(work, from), worstOutside(work, to));
     const after = energyAfter(work, from, -1, topic, worst) + energyAfter(work, to, topic, -1, worst);
     const gain = after === Infinity ? -1e3 : energy(work, from) + energy(work, to) - after;
-    return first + allowed + gain / costOf(work, topic);
+    return first + allowed + gain / Math.max(LEAST_COST, costOf(work, topic));
   }
 
   return {
