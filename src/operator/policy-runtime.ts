@@ -439,10 +439,14 @@ export function startPolicyRuntime(options: PolicyRuntimeOptions): PolicyRuntime
 
   /** How even the load is changes slowly; and a plan, which takes its time, must hold up nothing. */
   async function balanceLoop(): Promise<void> {
+    let led = false;
     while (!stopped.signal.aborted) {
       const metadata = fold?.metadata;
       if (metadata !== undefined && pods.hasSynced() && brokerLoads.hasSynced()) {
-        await balance.look(look(metadata), spec, options.isLeading());
+        const leads = options.isLeading();
+        // Gathering a million topics for a plan takes this thread a second, and who has just begun to lead is waited for.
+        await balance.look(look(metadata), spec, leads && led);
+        led = leads;
         metrics.setBalance(labels, balance.figures());
         await untilStopped(BALANCE_EVERY_MS);
       } else await untilStopped(TICK_MS);
