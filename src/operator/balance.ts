@@ -60,18 +60,24 @@ export function createBalanceWatch({ policy, planning, isAgainstRules, log }: Ba
   let made: Made | undefined;
   let isPlanning = false;
 
-  async function plan({ snapshot, brokers }: Cluster, spec: EffectiveSpec, purpose: PlanPurpose): Promise<void> {
-    const { rebalance } = spec;
+  /** What a plan is made from. Apart from planning: the columns of the picture that only the policy needs are not held while that lasts. */
+  function gather({ brokers }: Cluster, spec: EffectiveSpec, purpose: PlanPurpose) {
     const picture = model.picture();
     const labels = picture.input.brokers.map((broker) => labelsOf(brokers.get(broker)));
-    const { input, options, notes } = applyPolicy({
+    const applied = applyPolicy({
       snapshot: { ...picture, labels, ignored: [] },
-      rebalance,
+      rebalance: spec.rebalance,
       ...(spec.placement !== undefined && { placement: spec.placement }),
       // What is not out of balance for long enough must not move for it.
       mode: purpose === 'Balance' ? 'Full' : 'Drain',
       brokers: [],
     });
+    return { ...applied, known: knownBrokers(picture), basis: basisOf(brokers, picture, spec) };
+  }
+
+  async function plan(cluster: Cluster, spec: EffectiveSpec, purpose: PlanPurpose): Promise<void> {
+    const { now } = cluster.snapshot;
+    const { input, options, notes, known, basis } = gather(cluster, spec, purpose);
     // The thread takes the arrays; the names of topics and why they may not move are needed here, too.
     const { topics, resources, immovable } = input;
     const kept = structuredClone({ resources, ...(immovable !== undefined && { immovable }) });
@@ -83,10 +89,8 @@ export function createBalanceWatch({ policy, planning, isAgainstRules, log }: Ba
       return;
     }
     const isShort = purpose === 'Balance' && !outcome.plan.inBand;
-    const expiresAt = snapshot.now + (isShort ? PLAN_SHORT_OF_BAND_KEPT_MS : PLAN_KEPT_MS);
-    const known = knownBrokers(picture);
-    const basis = basisOf(brokers, picture, spec);
-    made = { purpose, plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: snapshot.now };
+    const expiresAt = now + (isShort ? PLAN_SHORT_OF_BAND_KEPT_MS : PLAN_KEPT_MS);
+    made = { purpose, plan: outcome.plan, input: { ...kept, topics }, expiresAt, basis, known, madeAt: now };
     const { moves, bounds, bindingConstraint, hash } = outcome.plan;
     const facts = { moves: moves.length, minMoves: bounds.moves, planMs: Math.round(outcome.planMs) };
     log.info({ policy, purpose, hash, ...facts, bindingConstraint, ...(notes.length > 0 && { notes }) }, 'made a plan');
