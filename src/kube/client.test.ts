@@ -191,17 +191,23 @@ describe('calls at the same time', () => {
     const kubeConfig = kubeConfigOfServer();
     const credentials = Promise.withResolvers<void>();
     vi.spyOn(kubeConfig, 'applyToHTTPSOptions').mockImplementationOnce(() => credentials.promise);
-    connect({ kubeConfig, maxInFlight: 1, timeoutMs: 1_500 });
+    connect({ kubeConfig, maxInFlight: 1, timeoutMs: 100 });
+    // Of two deadlines of the same length the first would free the place just before the second.
+    const later = new AbortController();
+    vi.spyOn(AbortSignal, 'timeout').mockReturnValueOnce(later.signal);
     const stuck = failureOf(client.get(RESOURCE, REF));
 
     const waiting = await failureOf(client.get(RESOURCE, REF));
+    later.abort(new DOMException('The operation timed out', 'TimeoutError'));
     credentials.resolve();
     const first = await stuck;
 
     expect([first.message, waiting.message]).toEqual([
-      expect.stringContaining('no answer within 1500 ms'),
-      expect.stringContaining('no answer within 1500 ms'),
+      expect.stringContaining('no answer within 100 ms'),
+      expect.stringContaining('no answer within 100 ms'),
     ]);
+    expect(server.requests).toHaveLength(0);
+    vi.spyOn(AbortSignal, 'timeout').mockReturnValueOnce(new AbortController().signal);
     expect((await client.get(RESOURCE, REF)).metadata.name).toBe('a');
     expect(server.requests).toHaveLength(1);
   });
