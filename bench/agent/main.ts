@@ -15,15 +15,8 @@ import { makeRunFolder, removeFolder } from '../../e2e/controlplane/run-folder.t
 import { createCgroups } from '../../e2e/kubelet/cgroups.ts';
 import { type ManagedProcess, spawnTied } from '../../e2e/process/tied.ts';
 import { until } from '../../e2e/process/until.ts';
+import { type Bar, bar, round } from '../bars.ts';
 import { type ProcessUsage, readProcessUsage } from './process-usage.ts';
-
-interface Bar {
-  readonly name: string;
-  readonly value: number;
-  readonly limit: number;
-  readonly unit: string;
-  readonly holds: boolean;
-}
 
 /** One of the processes that are compared. */
 interface Subject {
@@ -228,13 +221,6 @@ function judge(costs: Costs): { readonly bars: readonly Bar[]; readonly figures:
   };
   // The smaller one: what differs between two of the same is the noise of this machine, and must not help.
   const bare = Math.min(of('bare Node').residentMiB, of('bare Node again').residentMiB);
-  const bar = (name: string, value: number, limit: number, unit: string): Bar => ({
-    name,
-    value,
-    limit,
-    unit,
-    holds: value <= limit,
-  });
   const memory = (topics: number) =>
     bar(
       `memory, ${topics} topics`,
@@ -270,10 +256,6 @@ function toTable({ bars, figures }: ReturnType<typeof judge>): string {
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }
 
 await main();

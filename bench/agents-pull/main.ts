@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { type FleetOptions, type Kind, type KindResult, pullFleet, resultOf } from '../../e2e/agents/fleet.ts';
+import { bar } from '../bars.ts';
 
 const KINDS: readonly Kind[] = ['good', 'slow', 'lying', 'hung', 'bomb'];
 
@@ -27,9 +28,9 @@ async function main(): Promise<void> {
   const result = await pullFleet(options);
   const kinds = KINDS.map((kind) => ({ kind, ...resultOf(result, kind, options) }));
   const missed = kinds[0]?.missed ?? Number.NaN;
-  const bars = [{ name: 'reports of well agents missed', value: missed, limit: 0, unit: '', holds: missed === 0 }];
+  const bars = [bar('reports of well agents missed', missed, 0, '')];
   const figures = { ...options, cpuPercent: Number(result.cpuPercent.toFixed(2)), residentMiB: result.residentMiB };
-  process.stdout.write(values.json ? `${JSON.stringify({ bars, figures, kinds })}\n` : toTable(figures, kinds));
+  process.stdout.write(values.json ? `${JSON.stringify({ bars, figures: { ...figures, kinds } })}\n` : toTable(figures, kinds));
 }
 
 function toTable(figures: Readonly<Record<string, number>>, kinds: readonly ({ kind: Kind } & KindResult)[]): string {

@@ -41,15 +41,17 @@ function isUnique(list: readonly string[]): boolean {
   return new Set(list).size === list.length;
 }
 
+const topicsOfRule = z
+  .array(topicPattern)
+  .min(1)
+  .max(16)
+  .refine(isUnique, { error: 'write each pattern once' })
+  .meta({ description: 'The topics of the rule: 1 to 16 patterns.', 'x-kubernetes-list-type': 'set' });
+
 const placementRule = z
   .object({
     name: name('The name of the rule, for reasons and messages.'),
-    topicPatterns: z
-      .array(topicPattern)
-      .min(1)
-      .max(16)
-      .refine(isUnique, { error: 'write each pattern once' })
-      .meta({ description: 'The topics of the rule: 1 to 16 patterns.', 'x-kubernetes-list-type': 'set' }),
+    topicPatterns: topicsOfRule,
     brokerSelector: z
       .object({
         matchLabels: matchLabels({
@@ -82,12 +84,7 @@ const mostTogether = z.int().min(1).max(1_000_000);
 const spreadRule = z
   .object({
     name: name('The name of the rule, for reasons and messages.'),
-    topicPatterns: z
-      .array(topicPattern)
-      .min(1)
-      .max(16)
-      .refine(isUnique, { error: 'write each pattern once' })
-      .meta({ description: 'The topics of the rule: 1 to 16 patterns.', 'x-kubernetes-list-type': 'set' }),
+    topicPatterns: topicsOfRule,
     scope: z
       .enum(['Partitions', 'Topics'])
       .meta({

@@ -2,10 +2,10 @@
  * What etcd asks for, from a folder such as a mounted Secret has it: `ca.crt`, `tls.crt` and `tls.key` (for `https://`
  * endpoints), `username` and `password`. Read once: when the files change, the process ends and starts again with them.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EtcdOptions } from '../etcd/etcd3.ts';
+import { digestOf, watchSecret } from './secret-files.ts';
 
 export interface EtcdCredentials {
   readonly options: Pick<EtcdOptions, 'tls' | 'auth'>;
@@ -13,16 +13,11 @@ export interface EtcdCredentials {
   readonly digest: string;
 }
 
-const CHECK_EVERY_MS = 10_000;
-
 /** @throws Error that names the file that is missing. */
 export function readEtcdCredentials(folder: string): EtcdCredentials {
-  const digest = createHash('sha256');
   const read = (name: string): Buffer | undefined => {
     const file = join(folder, name);
-    const content = existsSync(file) ? readFileSync(file) : undefined;
-    digest.update(`${name} ${content?.length ?? 'absent'} `).update(content ?? '');
-    return content;
+    return existsSync(file) ? readFileSync(file) : undefined;
   };
   const [ca, cert, key] = [read('ca.crt'), read('tls.crt'), read('tls.key')];
   const [username, password] = [read('username'), read('password')];
@@ -34,25 +29,13 @@ export function readEtcdCredentials(folder: string): EtcdCredentials {
       ...(Object.keys(tls).length > 0 && { tls }),
       ...(username && password && { auth: { username: text(username), password: text(password) } }),
     },
-    digest: digest.digest('hex'),
+    digest: digestOf({ ca, cert, key, username, password }),
   };
 }
 
 /** Calls back once when the files are no longer what was read; unreadable in between counts as not changed yet. */
 export function watchEtcdCredentials(folder: string, digest: string, onChange: () => void): { stop(): void } {
-  const timer = setInterval(() => {
-    let now = digest;
-    try {
-      now = readEtcdCredentials(folder).digest;
-    } catch {
-      // A Secret's files are swapped one link at a time; the next look tells.
-    }
-    if (now === digest) return;
-    clearInterval(timer);
-    onChange();
-  }, CHECK_EVERY_MS);
-  timer.unref();
-  return { stop: () => clearInterval(timer) };
+  return watchSecret(digest, () => readEtcdCredentials(folder).digest, onChange);
 }
 
 type NamedFile = readonly [string, Buffer | undefined];

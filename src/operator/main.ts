@@ -17,6 +17,7 @@ import { type EtcdCredentials, readEtcdCredentials, watchEtcdCredentials } from 
 import type { Logger } from './logger.ts';
 import { createOperatorMetrics } from './metrics.ts';
 import { createMetricsAccess } from './metrics-access.ts';
+import { digestOf, watchSecret } from './secret-files.ts';
 
 const USAGE = `usage: operator [options]
   --health-address HOST:PORT     /healthz and /readyz (default 0.0.0.0:8081)
@@ -29,7 +30,6 @@ const USAGE = `usage: operator [options]
   --log-level LEVEL              debug, info, warn or error (default info)
 with POD_NAME and POD_NAMESPACE in the environment (downward API)`;
 
-const TLS_CHECK_MS = 10_000;
 /** Not renewing for this long means that the loop itself hangs. */
 const ELECTION_HANGS_MS = 30_000;
 /** Ending must not hang: a replica that has lost the Lease is of no use, and the kubelet kills after 30 s anyway. */
@@ -60,7 +60,8 @@ async function main(): Promise<void> {
   const folder = flags['etcd-credentials-dir'];
   const credentials = folder === undefined ? undefined : readCredentials(folder);
 
-  const metricsTls = readTls(flags['metrics-tls-dir']);
+  const tlsFolder = flags['metrics-tls-dir'];
+  const metricsTls = tlsFolder === undefined ? undefined : readTls(tlsFolder);
 
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
@@ -146,11 +147,15 @@ async function main(): Promise<void> {
       ended.resolve();
     });
   }
-  if (metricsTls !== undefined) {
-    watchTls(flags['metrics-tls-dir'], metricsTls, () => {
-      log.info({}, 'the certificate of the metrics has changed; this process ends, to start again with it');
-      ended.resolve();
-    });
+  if (tlsFolder !== undefined && metricsTls !== undefined) {
+    watchSecret(
+      digestOf({ ...metricsTls }),
+      () => digestOf({ ...readTls(tlsFolder) }),
+      () => {
+        log.info({}, 'the certificate of the metrics has changed; this process ends, to start again with it');
+        ended.resolve();
+      },
+    );
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve());
   await ended.promise;
@@ -195,29 +200,12 @@ function readCredentials(folder: string): EtcdCredentials {
   }
 }
 
-function readTls(folder: string | undefined): { cert: Buffer; key: Buffer } | undefined {
-  if (folder === undefined) return undefined;
+function readTls(folder: string): { cert: Buffer; key: Buffer } {
   try {
     return { cert: readFileSync(join(folder, 'tls.crt')), key: readFileSync(join(folder, 'tls.key')) };
   } catch (error) {
     throw new UsageError(`--metrics-tls-dir: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-/** Calls back once the files are others; unreadable in between counts as not changed yet. */
-function watchTls(folder: string | undefined, before: { cert: Buffer; key: Buffer }, onChange: () => void): void {
-  const timer = setInterval(() => {
-    try {
-      const now = readTls(folder);
-      if (now === undefined || (now.cert.equals(before.cert) && now.key.equals(before.key))) return;
-    } catch {
-      // A Secret's files are swapped one link at a time; the next look tells.
-      return;
-    }
-    clearInterval(timer);
-    onChange();
-  }, TLS_CHECK_MS);
-  timer.unref();
 }
 
 function seconds(text: string, flag: string): number {
