@@ -30,7 +30,9 @@ async function main(): Promise<void> {
   const missed = kinds[0]?.missed ?? Number.NaN;
   const bars = [bar('reports of well agents missed', missed, 0, '')];
   const figures = { ...options, cpuPercent: Number(result.cpuPercent.toFixed(2)), residentMiB: result.residentMiB };
-  process.stdout.write(values.json ? `${JSON.stringify({ bars, figures: { ...figures, kinds } })}\n` : toTable(figures, kinds));
+  process.stdout.write(
+    values.json ? `${JSON.stringify({ bars, figures: { ...figures, kinds } })}\n` : toTable(figures, kinds),
+  );
 }
 
 function toTable(figures: Readonly<Record<string, number>>, kinds: readonly ({ kind: Kind } & KindResult)[]): string {
